@@ -1,0 +1,179 @@
+"""Reads folders and tar archives of files alike, without unpacking, and finds the splits and classes in them."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import re
+import tarfile
+import zlib
+from collections import defaultdict
+from collections.abc import Collection, Iterator
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+from keras_apps.data.tables import BadRows, table_format
+from keras_apps.errors import UserError
+
+SPLITS = {
+    "train": "train",
+    "training": "train",
+    "validation": "validation",
+    "valid": "validation",
+    "val": "validation",
+    "dev": "validation",
+    "test": "test",
+}
+MAX_DEPTH = 4
+MAX_BYTES = 64 * 2**30
+_MAX_READ = 2**26
+
+
+class Folder:
+    """The files of a folder, or of a .tar, .tar.gz or .tgz archive, by their paths within it."""
+
+    def __init__(self, path: str | os.PathLike, bad_rows: BadRows) -> None:
+        """Lists the files.
+
+        Raises:
+            UserError: if the archive can't be read, or holds too many members that are refused.
+        """
+        self.path = Path(path)
+        if self.path.is_dir():
+            self.names = sorted(_walk(self.path))
+        else:
+            self.names = []
+            for member, _ in self._members():
+                name = member.name.removeprefix("./")
+                problem = _refusal(member, name)
+                if problem:
+                    bad_rows.add(f"{self.path}:{name}", problem)
+                elif member.isfile() and _is_shown(PurePosixPath(name)):
+                    self.names.append(name)
+
+    @staticmethod
+    def is_one(path: str | os.PathLike) -> bool:
+        """Tells whether `path` is a folder or is named as an archive."""
+        return Path(path).is_dir() or re.search(r"\.(tar|tar\.gz|tgz)$", os.fspath(path).lower()) is not None
+
+    def open(self, names: Collection[str]) -> Iterator[tuple[str, BinaryIO]]:
+        """Yields each of `names` with its content, to be read before the next one is asked for.
+
+        Raises:
+            UserError: if the archive or a file can't be read.
+        """
+        if self.path.is_dir():
+            for name in sorted(names):
+                try:
+                    with open(self.path / name, "rb") as file:
+                        yield name, file
+                except OSError as error:
+                    raise UserError(f"{self.path / name}: can't be read: {error.strerror or error}") from error
+            return
+        left = set(names)
+        for member, archive in self._members():
+            name = member.name.removeprefix("./")
+            if name in left and member.isfile():
+                left.remove(name)
+                yield name, archive.extractfile(member)
+
+    def _members(self) -> Iterator[tuple[tarfile.TarInfo, tarfile.TarFile]]:
+        try:
+            with open(self.path, "rb") as file:
+                compressed = file.read(2) == b"\x1f\x8b"
+                file.seek(0)
+                content = gzip.GzipFile(fileobj=file) if compressed else file
+                with tarfile.open(fileobj=_Bounded(content, self.path), mode="r:") as archive:
+                    while (member := archive.next()) is not None:
+                        yield member, archive
+                        # They are kept for look-ups that are not made here, and a hostile archive has millions.
+                        archive.members.clear()
+        except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
+            raise UserError(f"{self.path}: can't be read: {getattr(error, 'strerror', None) or error}") from error
+
+
+class _Bounded:
+    """A file that refuses what only a hostile archive asks for: header fields of gigabytes, or endless content."""
+
+    def __init__(self, file: BinaryIO, path: Path) -> None:
+        self._file = file
+        self._path = path
+        self.seek, self.tell = self._checked_seek, file.tell
+
+    def read(self, size: int) -> bytes:
+        if size > _MAX_READ:
+            raise UserError(f"{self._path}: a field of {size:,} bytes in the archive's headers; the archive is refused")
+        return self._file.read(size)
+
+    def _checked_seek(self, position: int) -> int:
+        if position > MAX_BYTES:
+            raise UserError(f"{self._path}: the archive holds more than {MAX_BYTES:,} bytes; split it")
+        return self._file.seek(position)
+
+
+def _walk(folder: Path) -> Iterator[str]:
+    """Yields files down to the depth that any layout has, so that a wrong path is noticed soon and links can't loop."""
+    pending = [(folder, PurePosixPath())]
+    while pending:
+        path, inside = pending.pop()
+        try:
+            entries = list(os.scandir(path))
+        except OSError as error:
+            raise UserError(f"{path}: can't be read: {error.strerror}") from error
+        for entry in entries:
+            name = inside / entry.name
+            if not _is_shown(name):
+                continue
+            if entry.is_dir() and len(name.parts) < MAX_DEPTH:
+                pending.append((Path(entry.path), name))
+            elif entry.is_file():
+                yield str(name)
+
+
+def _is_shown(name: PurePosixPath) -> bool:
+    """Tells whether a file is the user's, not one that an operating system leaves (`.DS_Store`, `__MACOSX/._a.txt`)."""
+    return not any(part.startswith((".", "__MACOSX")) for part in name.parts)
+
+
+def _refusal(member: tarfile.TarInfo, name: str) -> str | None:
+    if name.startswith("/") or ".." in PurePosixPath(name).parts:
+        return "its path leads out of the archive"
+    if not (member.isfile() or member.isdir()) or member.issparse():
+        return "neither a plain file nor a folder"
+    return None
+
+
+def split_tables(names: Collection[str], where: str) -> dict[str, str]:
+    """Finds `train.csv`, `dev.tsv.gz` and the like, at the top or in one folder; returns {split: name}.
+
+    Raises:
+        UserError: if two tables could be the same split.
+    """
+    found: dict[str, str] = {}
+    for name in sorted(names):
+        path = PurePosixPath(name)
+        split = SPLITS.get(path.name.lower().split(".")[0])
+        if split is None or table_format(name) is None or len(path.parts) > 2:
+            continue
+        if split in found:
+            raise UserError(f"{where}: {found[split]} and {name} could both be the {split} split; keep one")
+        found[split] = name
+    return found
+
+
+def class_files(names: Collection[str], suffixes: tuple[str, ...]) -> dict[str, list[tuple[str, str]]]:
+    """Finds `train/pos/1.txt` or `pos/1.txt`, at the top or in one folder; returns {split: [(name, class)]}.
+
+    Class folders that lie in no split are `train`. `unsup` of the aclImdb layout has no class and is left out.
+    """
+    found: dict[tuple[bool, str], dict[str, list[tuple[str, str]]]] = defaultdict(lambda: defaultdict(list))
+    for name in sorted(names):
+        *above, label, file = ("", "", *PurePosixPath(name).parts)
+        if not file.lower().endswith(suffixes) or not label or label == "unsup" or label.lower() in SPLITS:
+            continue
+        split = SPLITS.get(above[-1].lower())
+        root = "/".join(above[:-1] if split else above)
+        found[split is not None, root][split or "train"].append((name, label))
+    # Stray files beside the class folders look like a class of their own; the real root has splits, or more files.
+    best = max(found, key=lambda root: (root[0], sum(map(len, found[root].values()))), default=None)
+    return dict(found[best]) if best else {}

@@ -1,0 +1,265 @@
+"""Reads CSV, TSV and JSON-lines tables, plain or gzipped, without trusting them.
+
+CSV is quoted as RFC 4180 has it, so a field may span lines. TSV is never quoted: a line is a row and a `"` is an
+ordinary character, as in the SST and GLUE files, where a stray one would otherwise swallow the lines that follow it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import dataclasses
+import gzip
+import itertools
+import json
+import math
+import os
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from typing import BinaryIO
+
+from absl import logging
+
+from keras_apps.errors import UserError
+
+FORMATS = ("csv", "tsv", "jsonl")
+MAX_BYTES = 8 * 2**30
+MAX_FIELD = 2**24
+_REPORTED = 5
+_HEADER_ROWS = 100
+
+
+@dataclasses.dataclass(frozen=True)
+class Column:
+    """A column that a task needs: the names it goes by, the flag that names it, and the name if the user gave one."""
+
+    names: tuple[str, ...]
+    flag: str
+    key: str | None = None
+
+    def choose(self, columns: Sequence[str], where: str) -> str:
+        """Picks this column among those that `where` has.
+
+        Raises:
+            UserError: if it is not there, or several could be meant.
+        """
+        if self.key is not None and columns.count(self.key) == 1:
+            return self.key
+        wanted = self.names if self.key is None else (self.key.lower(),)
+        found = [column for column in columns if column.strip().lower() in wanted]
+        if len(found) == 1:
+            return found[0]
+        listed = ", ".join(map(_short, columns)) or "none"
+        if found:
+            problem = f"{' and '.join(map(repr, found))} could all be meant"
+        elif self.key is not None:
+            problem = f"there is no column {self.key!r}"
+        else:
+            problem = f"there is no column {' or '.join(map(repr, self.names[:3]))}"
+        raise UserError(f"{where}: {problem}; its columns are: {listed}; name the one to use with {self.flag}")
+
+
+class BadRows:
+    """Counts the rows that had to be skipped, reports the first few, and gives up after `limit`.
+
+    One is shared by all the files of a data set.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.count = 0
+        self._first: list[str] = []
+
+    def add(self, where: str, problem: str, rows: int = 1) -> None:
+        """Counts `rows` skipped at `where`.
+
+        Raises:
+            UserError: if there are more than the limit by now.
+        """
+        self.count += rows
+        if len(self._first) < _REPORTED:
+            self._first.append(f"{where}: {problem}")
+            logging.warning("skipped %s", self._first[-1])
+        if self.count > self.limit:
+            raise UserError(
+                f"more than {self.limit} malformed rows; correct them or raise --max_bad_rows; the first: "
+                + "; ".join(self._first)
+            )
+
+    def summarize(self) -> None:
+        """Logs how many rows were skipped in all, if any were."""
+        if self.count:
+            logging.warning("skipped %d malformed rows in all", self.count)
+
+
+def table_format(name: str) -> str | None:
+    """Returns `csv`, `tsv` or `jsonl` by the file's name, with or without `.gz`; None if it is no table."""
+    suffix = name.lower().removesuffix(".gz").rpartition(".")[2]
+    return suffix if suffix in FORMATS else None
+
+
+def read_table(
+    source: str | os.PathLike | BinaryIO, columns: Sequence[Column], bad_rows: BadRows, name: str | None = None
+) -> Iterator[tuple[int, tuple[str, ...]]]:
+    """Yields, for each sound row, its first line's number and its values in the order of `columns`, none empty.
+
+    Args:
+        source: a path, or an open binary file, whose `name` must then be given.
+        columns: what to read of each row.
+        bad_rows: where malformed rows are counted.
+        name: what to call the file in messages; its ending also tells the format.
+
+    Raises:
+        UserError: if the file can't be read, lacks a column, or has too many malformed rows.
+    """
+    name = os.fspath(source) if name is None else name
+    read = {"csv": _csv_records, "tsv": _tsv_records, "jsonl": _json_records}.get(table_format(name))
+    if read is None:
+        raise UserError(f"{name}: not a table; its name must end in {', '.join(FORMATS)}, with or without .gz")
+    try:
+        with contextlib.ExitStack() as stack:
+            file = stack.enter_context(open(source, "rb")) if isinstance(source, str | os.PathLike) else source
+            content = gzip.GzipFile(fileobj=file) if name.lower().endswith(".gz") else file
+            header, records = read(name, _lines(name, content), bad_rows)
+            keys = [column.choose(header, name) for column in columns]
+            for line, record in records:
+                values = tuple(_as_text(record.get(key)) for key in keys)
+                problem = next(filter(None, map(_problem, keys, values)), None)
+                if problem:
+                    bad_rows.add(f"{name}:{line}", problem)
+                else:
+                    yield line, values
+    except (OSError, EOFError, zlib.error) as error:
+        raise UserError(f"{name}: can't be read: {getattr(error, 'strerror', None) or error}") from error
+
+
+def _lines(name: str, file: BinaryIO) -> Iterator[str]:
+    """Yields decoded lines with their ends; bytes that are no UTF-8 become surrogates, which `_problem` finds."""
+    total = 0
+    for number in itertools.count(1):
+        line = file.readline(MAX_FIELD + 1)
+        total += len(line)
+        if len(line) > MAX_FIELD:
+            raise UserError(f"{name}:{number}: the line is longer than {MAX_FIELD:,} bytes; is this a table?")
+        if total > MAX_BYTES:
+            raise UserError(f"{name}:{number}: the file holds more than {MAX_BYTES:,} bytes; split it")
+        if not line:
+            if not total:
+                raise UserError(f"{name}: the file is empty; it needs a header and rows")
+            return
+        if number == 1:
+            if line.startswith((b"\xff\xfe", b"\xfe\xff")):
+                raise UserError(f"{name}: the file is UTF-16; save it as UTF-8")
+            line = line.removeprefix(b"\xef\xbb\xbf")
+        yield line.decode("utf-8", "surrogateescape")
+
+
+def _csv_records(
+    name: str, lines: Iterator[str], bad_rows: BadRows
+) -> tuple[list[str], Iterator[tuple[int, dict[str, str]]]]:
+    csv.field_size_limit(MAX_FIELD)
+    return _delimited(name, csv.reader(lines, strict=True), bad_rows)
+
+
+class _TsvReader:
+    """The part of csv.reader's interface that is used here, for lines that are never quoted."""
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        self._lines = iter(lines)
+        self.line_num = 0
+
+    def __iter__(self) -> _TsvReader:
+        return self
+
+    def __next__(self) -> list[str]:
+        line = next(self._lines).rstrip("\r\n")
+        self.line_num += 1
+        return line.split("\t") if line else []
+
+
+def _tsv_records(
+    name: str, lines: Iterator[str], bad_rows: BadRows
+) -> tuple[list[str], Iterator[tuple[int, dict[str, str]]]]:
+    return _delimited(name, _TsvReader(lines), bad_rows)
+
+
+def _delimited(
+    name: str, reader: Iterator[list[str]], bad_rows: BadRows
+) -> tuple[list[str], Iterator[tuple[int, dict[str, str]]]]:
+    try:
+        header = next(filter(None, reader), [])
+    except csv.Error as error:
+        raise UserError(f"{name}:1: the header can't be read: {error}") from error
+
+    def records() -> Iterator[tuple[int, dict[str, str]]]:
+        while True:
+            first = reader.line_num + 1
+            try:
+                row = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                # A quote that is never closed swallows lines, each of which counts: the loss must not pass for one row.
+                last = reader.line_num
+                lines = f"{first}" if last == first else f"{first}-{last}"
+                bad_rows.add(f"{name}:{lines}", f"a quote is out of place ({error})", last - first + 1)
+                continue
+            if not row:
+                continue
+            if len(row) != len(header):
+                bad_rows.add(f"{name}:{first}", f"{len(row)} fields where the header has {len(header)}")
+                continue
+            yield first, dict(zip(header, row, strict=True))
+
+    return header, records()
+
+
+def _json_records(
+    name: str, lines: Iterator[str], bad_rows: BadRows
+) -> tuple[list[str], Iterator[tuple[int, dict[str, object]]]]:
+    def records() -> Iterator[tuple[int, dict[str, object]]]:
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            try:
+                record = json.loads(line)
+            except (ValueError, RecursionError) as error:
+                bad_rows.add(f"{name}:{number}", f"broken JSON ({error})")
+                continue
+            if isinstance(record, dict):
+                yield number, record
+            else:
+                bad_rows.add(f"{name}:{number}", "a JSON object is wanted, with a value for each column")
+
+    everything = records()
+    first = list(itertools.islice(everything, _HEADER_ROWS))
+    header = list(dict.fromkeys(key for _, record in first for key in record))
+    return header, itertools.chain(first, everything)
+
+
+def _as_text(value: object) -> str | None:
+    """A cell as text; None if it is absent or nothing that a cell can be."""
+    if isinstance(value, str):
+        return value.strip()
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, float) and math.isfinite(value):
+        return str(int(value) if value.is_integer() else value)
+    return None
+
+
+def _problem(key: str, value: str | None) -> str | None:
+    if not value:
+        return f"no {key!r}"
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return f"{key!r} is not UTF-8"
+    return None
+
+
+def _short(column: str) -> str:
+    text = column.encode("utf-8", "replace").decode()
+    return repr(text if len(text) <= 40 else text[:37] + "...")
