@@ -1,0 +1,374 @@
+"""Sentiment classification: a recurrent reader of text, with an n-gram branch beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_apps.layers.ngrams import NaiveBayesNGrams
+from keras_apps.layers.recurrent import Cell, Pooling, SequencePooling, recurrent_layer
+from keras_apps.layers.text import (
+    WordTokenizer,
+    hashed_ngrams,
+    learn_vocabulary,
+    pad_to_lengths,
+    split_words,
+    to_length,
+)
+from keras_apps.metrics.calibration import fit_scales
+from keras_apps.models.servable import ServableModel, Signature, Tensors
+
+
+@keras.saving.register_keras_serializable(package="keras_apps")
+class SentimentClassifier(ServableModel):
+    """Text to one of two or more classes, with calibrated probabilities.
+
+    Words -> embedding -> recurrent encoder -> pooling -> logits. With `ngram_buckets`, the logits of a naive-Bayes
+    weighted linear model of n-grams are added (`layers.ngrams`). Each branch is trained by its own cross-entropy, so
+    that the one that fits first does not silence the other; how much each counts in the sum is fitted on validation
+    data (`calibrate`), which for a single branch is temperature scaling (Guo 2017, https://arxiv.org/abs/1706.04599).
+
+    Args:
+        cell: `rnn`, `lstm` or `gru`.
+        units: of the recurrent layers, in each direction.
+        depth: how many recurrent layers, one above the other.
+        bidirectional: read the text both ways.
+        pooling: `last`, `mean`, `max` or `attention` over the states.
+        embedding_dim: of the words.
+        vocabulary_size: how many words to learn at the most.
+        max_length: words read of a text at the most; the rest is left out.
+        word_dropout: share of the words left out whole in training (Iyyer 2015).
+        embedding_dropout: share of the embedding's dimensions left out for a whole text.
+        dropout: of the recurrent layers' inputs, beyond the first, and of the pooled vector.
+        ngram_buckets: size of the hash table of the n-gram branch; 0 for no such branch.
+        ngram_order: words in its longest n-gram.
+        ngram_dropout: share of a text's n-grams left out in training.
+        seed: of the initial weights and the dropout.
+        vocabulary: learned by `adapt` unless given; most frequent first.
+        class_names: learned by `adapt` unless given.
+    """
+
+    monitor = ("val_accuracy", "max")
+    # Measured: recurrent loops are fastest uncompiled in float32 on a CPU; on a GPU cuDNN's kernels need no XLA.
+    precision = {"cpu": "float32", "gpu": "mixed_bfloat16"}
+    xla_pays = {"cpu": False, "gpu": False}
+    bucket_boundaries = (8, 12, 16, 20, 24, 28, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 512)
+
+    def __init__(
+        self,
+        cell: Cell = "lstm",
+        units: int = 64,
+        depth: int = 1,
+        bidirectional: bool = True,
+        pooling: Pooling = "attention",
+        embedding_dim: int = 64,
+        vocabulary_size: int = 20_000,
+        max_length: int = 400,
+        word_dropout: float = 0.2,
+        embedding_dropout: float = 0.2,
+        dropout: float = 0.3,
+        ngram_buckets: int = 0,
+        ngram_order: int = 2,
+        ngram_dropout: float = 0.3,
+        seed: int = 0,
+        vocabulary: Sequence[str] | None = None,
+        class_names: Sequence[str] | None = None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.cell = cell
+        self.units = units
+        self.depth = depth
+        self.bidirectional = bidirectional
+        self.pooling = pooling
+        self.embedding_dim = embedding_dim
+        self.vocabulary_size = vocabulary_size
+        self.max_length = max_length
+        self.word_dropout = word_dropout
+        self.embedding_dropout = embedding_dropout
+        self.dropout = dropout
+        self.ngram_buckets = ngram_buckets
+        self.ngram_order = ngram_order
+        self.ngram_dropout = ngram_dropout
+        self.seed = seed
+        self.vocabulary = vocabulary
+        self.class_names = class_names
+        if vocabulary is not None and class_names is not None:
+            self._build_network()
+
+    def _build_network(self) -> None:
+        dtype = self.dtype_policy
+        classes = len(self.class_names)
+        # Lengths that serving pads to, for few static shapes; training pads to the longest text of a batch.
+        self.lengths = [length for length in (32, 64, 128, 256) if length < self.max_length] + [self.max_length]
+        self.tokenizer = WordTokenizer(self.vocabulary, name="tokenizer", dtype=dtype)
+        self.embedding = keras.layers.Embedding(
+            self.tokenizer.size,
+            self.embedding_dim,
+            embeddings_initializer=keras.initializers.RandomUniform(-0.05, 0.05, seed=self.seed),
+            name="embedding",
+            dtype=dtype,
+        )
+        self.drop_words = keras.layers.Dropout(
+            self.word_dropout, noise_shape=(None, None, 1), seed=self.seed + 1, dtype=dtype
+        )
+        self.drop_dimensions = keras.layers.SpatialDropout1D(self.embedding_dropout, seed=self.seed + 2, dtype=dtype)
+        self.encoder = [
+            recurrent_layer(
+                self.cell,
+                self.units,
+                bidirectional=self.bidirectional,
+                dropout=self.dropout if level else 0.0,
+                seed=self.seed + 10 * (level + 1),
+                name=f"encoder_{level}",
+                dtype=dtype,
+            )
+            for level in range(self.depth)
+        ]
+        self.pool = SequencePooling(self.pooling, self.bidirectional, seed=self.seed + 3, name="pooling", dtype=dtype)
+        self.drop_features = keras.layers.Dropout(self.dropout, seed=self.seed + 4, dtype=dtype)
+        # Logits in float32: a sum over branches, and what REST carries.
+        self.head = keras.layers.Dense(
+            classes, kernel_initializer=keras.initializers.GlorotUniform(self.seed + 5), name="head", dtype="float32"
+        )
+        self.ngrams = None
+        if self.ngram_buckets:
+            self.ngrams = NaiveBayesNGrams(
+                self.ngram_buckets,
+                classes,
+                dropout=self.ngram_dropout,
+                seed=self.seed + 6,
+                name="ngrams",
+                dtype="float32",
+            )
+        self.branch_scales = self.add_weight(
+            name="branch_scales",
+            shape=(2 if self.ngrams else 1,),
+            initializer="ones",
+            trainable=False,
+            dtype="float32",
+        )
+        self.loss_tracker = keras.metrics.Mean(name="loss")
+        self.accuracy = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
+        self(
+            {
+                name: keras.Input((None,), dtype="int32", name=name)
+                for name in ("tokens", "ngrams")[: 2 if self.ngrams else 1]
+            }
+        )
+
+    # From examples to batches.
+
+    def adapt(self, examples: tf.data.Dataset) -> None:
+        """Learns the vocabulary, the class names and the n-grams' naive-Bayes ratios, where not given, and builds."""
+        batches = examples.batch(512).prefetch(2)
+        if self.class_names is None:
+            self.class_names = sorted(
+                {label.decode() for batch in batches for label in batch["label"].numpy()}, key=_natural
+            )
+        if self.vocabulary is None:
+            self.vocabulary = learn_vocabulary((batch["text"] for batch in batches), self.vocabulary_size)
+        if not self.built:
+            self._build_network()
+        if self.ngrams:
+            prepared = examples.map(
+                lambda example: self.prepare(example, training=True), num_parallel_calls=tf.data.AUTOTUNE
+            )
+            self.ngrams.set_ratios(
+                (batch["ngrams"].numpy(), batch["label"].numpy()) for batch in prepared.padded_batch(512)
+            )
+
+    def config_for(self, examples: tf.data.Dataset) -> dict:
+        """Keeps the vocabulary; keeps the class names, and with them the head, where they cover the new labels."""
+        config = self.get_config()
+        labels = {label.decode() for batch in examples.batch(512) for label in batch["label"].numpy()}
+        if not labels <= set(self.class_names):
+            config["class_names"] = None
+        return config
+
+    def inherit(self, other: ServableModel, skip: Sequence[str] = ()) -> tuple[int, int]:
+        """Copies the weights that fit; a head for other classes starts afresh."""
+        same = list(self.class_names) == list(other.class_names)
+        return super().inherit(other, skip if same else (*skip, "head", "ngrams", "branch_scales"))
+
+    def prepare(self, example: Tensors, training: bool) -> Tensors:
+        """`text` and `label` -> `tokens`, `label` (an index; -1 for a class unknown to the model) and `ngrams`."""
+        encoded = {name: rows[0] for name, rows in self._encode(example["text"][None]).items()}
+        matches = tf.cast(tf.constant(list(self.class_names)) == example["label"], tf.int32)
+        return encoded | {"label": tf.where(tf.reduce_any(matches > 0), tf.argmax(matches, output_type=tf.int32), -1)}
+
+    def length(self, example: Tensors) -> tf.Tensor:
+        """The number of words that are read."""
+        return tf.shape(example["tokens"])[0]
+
+    def batches(self, examples: tf.data.Dataset, batch_size: int, training: bool, seed: int | tf.Tensor = 0):
+        """Texts of like length together; padded to few lengths where XLA compiles for each shape."""
+        batches = super().batches(examples, batch_size, training, seed)
+        if training and self.xla:
+            batches = batches.map(self._pad_batch, num_parallel_calls=tf.data.AUTOTUNE)
+        return batches
+
+    def _pad_batch(self, batch: Tensors) -> Tensors:
+        ragged = {name: tf.RaggedTensor.from_tensor(batch[name], padding=0) for name in batch if name != "label"}
+        return self._pad(ragged) | {"label": batch["label"]}
+
+    def _encode(self, texts: tf.Tensor) -> dict[str, tf.RaggedTensor]:
+        words = split_words(texts)[:, : self.max_length]
+        encoded = {"tokens": self.tokenizer.ids(words)}
+        if self.ngrams:
+            encoded["ngrams"] = hashed_ngrams(words, self.ngram_order, self.ngram_buckets)
+        return encoded
+
+    def _pad(self, encoded: dict[str, tf.RaggedTensor]) -> Tensors:
+        padded = {"tokens": pad_to_lengths(encoded["tokens"], self.lengths)}
+        if self.ngrams:
+            padded["ngrams"] = pad_to_lengths(encoded["ngrams"], [length * self.ngram_order for length in self.lengths])
+        return padded
+
+    # The network.
+
+    def call(self, inputs: Tensors, training: bool = False) -> tf.Tensor:
+        """`tokens` `<int32>[batch, steps]` and `ngrams` -> logits `<float32>[batch, classes]`."""
+        return self.mix(self.branch_logits(inputs, training=training))
+
+    def branch_logits(self, inputs: Tensors, training: bool = False) -> list[tf.Tensor]:
+        """The logits of each branch, `<float32>[batch, classes]`, the recurrent one first."""
+        states, mask = self.read(inputs["tokens"], training)
+        logits = [self.head(self.drop_features(self.pool(states, mask=mask), training=training))]
+        if self.ngrams:
+            logits.append(self.ngrams(inputs["ngrams"], training=training))
+        return logits
+
+    def mix(self, logits: Sequence[tf.Tensor]) -> tf.Tensor:
+        """The sum of the branches' logits, each as much as `calibrate` found right."""
+        return sum(scale * each for scale, each in zip(tf.unstack(self.branch_scales.value), logits, strict=True))
+
+    def read(self, tokens: tf.Tensor, training: bool) -> tuple[tf.Tensor, tf.Tensor]:
+        """The encoder's states `<float>[batch, steps, units]` and the mask of what is no padding."""
+        mask = keras.ops.not_equal(tokens, 0)
+        states = self.drop_dimensions(self.drop_words(self.embedding(tokens), training=training), training=training)
+        for layer in self.encoder:
+            states = layer(states, mask=mask, training=training)
+        return states, mask
+
+    # Training.
+
+    def compile(
+        self,
+        learning_rate: float = 1e-3,
+        clip_norm: float = 1.0,
+        averaging: float = 0.0,
+        freeze_encoder: bool = False,
+        xla: bool = False,
+        steps_per_execution: int = 1,
+    ) -> None:
+        """Adam, with the gradient's norm clipped.
+
+        Args:
+            learning_rate: of Adam.
+            clip_norm: the greatest norm of the gradient.
+            averaging: momentum of the moving average of the weights that is evaluated and saved; 0 for none.
+            freeze_encoder: keep the embedding and the recurrent layers as they are.
+            xla: compile losses and gradients.
+            steps_per_execution: training steps in one call of the graph.
+        """
+        for layer in (self.embedding, *self.encoder):
+            layer.trainable = not freeze_encoder
+        optimizer = keras.optimizers.Adam(learning_rate, use_ema=averaging > 0, ema_momentum=averaging or 0.99)
+        super().compile(optimizer, xla=xla, clip_norm=clip_norm, steps_per_execution=steps_per_execution)
+
+    def losses_and_gradients(self, batch: Tensors) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
+        """The mean cross-entropy of the branches' sum, its logits, and the gradients of the branches' own losses."""
+        with tf.GradientTape() as tape:
+            logits = self.branch_logits(batch, training=True)
+            loss = self.replica_mean(sum(_cross_entropy(batch["label"], each) for each in logits))
+        gradients = tape.gradient(loss, self.trainable_variables)
+        return logits, gradients
+
+    def train_step(self, batch: Tensors) -> dict[str, tf.Tensor]:
+        """One step of Adam on the sum of the branches' cross-entropies."""
+        logits, gradients = self.accelerate(self.losses_and_gradients)(batch)
+        self.apply_gradients(self.optimizer, gradients, self.trainable_variables)
+        return self._track(batch, self.mix(logits))
+
+    def test_step(self, batch: Tensors) -> dict[str, tf.Tensor]:
+        """Loss and accuracy of a batch, dropout off."""
+        return self._track(batch, self(batch, training=False))
+
+    def _track(self, batch: Tensors, logits: tf.Tensor) -> dict[str, tf.Tensor]:
+        self.loss_tracker.update_state(_cross_entropy(batch["label"], logits))
+        self.accuracy.update_state(batch["label"], logits)
+        return {metric.name: metric.result() for metric in self.metrics}
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """What a step returns, under the same names."""
+        return [self.loss_tracker, self.accuracy]
+
+    def calibrate(self, batches: tf.data.Dataset) -> None:
+        """Fits how much each branch counts, and so the temperature, by the log loss of validation data."""
+        logits, labels = [], []
+        branch_logits = tf.function(self.branch_logits, reduce_retracing=True)
+        for batch in batches:
+            logits.append(np.stack([each.numpy() for each in branch_logits(batch)]))
+            labels.append(batch["label"].numpy())
+        self.branch_scales.assign(fit_scales(np.concatenate(logits, axis=1), np.concatenate(labels)))
+
+    # Answers.
+
+    def signatures(self) -> dict[str, Signature]:
+        """`serving_default`, and `explain` where the pooling is attention."""
+        examples = [{"text": " ".join(["great"] * length)} for length in self.lengths]
+        examples[0] = {"text": "A great cast, but a dull film."}
+        inputs = {"text": tf.TensorSpec([None], tf.string, name="text")}
+        answers = {"serving_default": Signature(inputs, self._decode, self._classify, self._name_class, examples)}
+        if self.pooling == "attention":
+            answers["explain"] = Signature(inputs, self._decode_with_words, self._attend, self._explain, examples)
+        return answers
+
+    def _decode(self, inputs: Tensors) -> Tensors:
+        return self._pad(self._encode(_checked(inputs["text"])))
+
+    def _classify(self, inputs: Tensors) -> Tensors:
+        return {"probabilities": tf.nn.softmax(self(inputs, training=False))}
+
+    def _name_class(self, outputs: Tensors) -> Tensors:
+        probabilities = outputs["probabilities"]
+        label = tf.gather(tf.constant(list(self.class_names)), tf.argmax(probabilities, axis=-1))
+        return {"label": label, "score": tf.reduce_max(probabilities, axis=-1), "probabilities": probabilities}
+
+    def _decode_with_words(self, inputs: Tensors) -> Tensors:
+        words = split_words(_checked(inputs["text"]))[:, : self.max_length]
+        tokens = pad_to_lengths(self.tokenizer.ids(words), self.lengths)
+        return {"tokens": tokens, "words": to_length(words, tf.shape(tokens)[1])}
+
+    def _attend(self, inputs: Tensors) -> Tensors:
+        states, mask = self.read(inputs["tokens"], training=False)
+        return {"weights": tf.cast(self.pool.weights_of_steps(states, mask), tf.float32)}
+
+    def _explain(self, outputs: Tensors) -> Tensors:
+        """The words, "" where there are none, and the weight of each."""
+        return {"tokens": outputs["words"], "weights": outputs["weights"]}
+
+
+def _cross_entropy(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+
+
+def _checked(texts: tf.Tensor) -> tf.Tensor:
+    empty = tf.equal(tf.strings.length(tf.strings.strip(texts)), 0)
+    first = tf.argmax(tf.cast(empty, tf.int32))
+    message = tf.strings.format("text {} of the request is empty", first)
+    with tf.control_dependencies([tf.debugging.Assert(~tf.reduce_any(empty), [message])]):
+        return tf.identity(texts)
+
+
+def _natural(name: str) -> tuple[int, float, str]:
+    """Sorts class names that are numbers by value, before those that are not."""
+    try:
+        return 0, float(name), name
+    except ValueError:
+        return 1, 0.0, name

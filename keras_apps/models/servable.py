@@ -1,0 +1,345 @@
+"""What every model here can do: learn from raw examples, be saved whole, answer raw requests, be fine-tuned."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import inspect
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Self
+
+import keras
+import tensorflow as tf
+
+from keras_apps.errors import UserError
+from keras_apps.files import atomic_file
+
+Tensors = dict[str, tf.Tensor]
+
+SCHEMA_VERSION = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Signature:
+    """One way to ask a model, cut where XLA can and can't compile.
+
+    Args:
+        inputs: the raw inputs by name, batch first: text and picture bytes are `tf.string`.
+        decode: raw inputs -> tensors. All checks and all noise are here. String tensors it returns pass by the core
+            and reach `encode` directly, since XLA can't carry them.
+        core: dense tensors -> dense tensors; everything XLA can compile.
+        encode: dense and string tensors -> raw outputs.
+        examples: raw requests of one element each, one for every shape that `decode` gives the core. They warm a
+            server up, and the first is the worked example of the export's README.
+        batch_sizes: the sizes a server may batch requests to.
+    """
+
+    inputs: Mapping[str, tf.TensorSpec]
+    decode: Callable[[Tensors], Tensors]
+    core: Callable[[Tensors], Tensors]
+    encode: Callable[[Tensors], Tensors]
+    examples: Sequence[Mapping[str, Any]]
+    batch_sizes: Sequence[int] = (1, 8, 64)
+
+    def function(self, xla: bool) -> Callable[[Tensors], Tensors]:
+        """`encode(core(decode(inputs)))`, the core compiled by XLA or not: what is exported, served and predicted."""
+        core = tf.function(self.core, jit_compile=True, autograph=False) if xla else self.core
+
+        def answer(inputs: Tensors) -> Tensors:
+            decoded = self.decode(inputs)
+            strings = {name: value for name, value in decoded.items() if value.dtype == tf.string}
+            dense = {name: value for name, value in decoded.items() if value.dtype != tf.string}
+            return self.encode(core(dense) | strings)
+
+        return answer
+
+
+class ServableModel(keras.Model):
+    """A Keras model that is complete in itself: raw examples go in for training, raw requests for answers.
+
+    A subclass takes plain values in its constructor and keeps each as an attribute of the same name; what `adapt`
+    learns (vocabulary, class names) is among them, `None` until then. `get_config` follows from that.
+
+    Attributes:
+        phases: names of the stages of training, in order; `begin_phase` is called before each.
+        precision: what `--precision auto` means on a CPU with bfloat16 units (`cpu`) and on a GPU (`gpu`).
+        xla_pays: whether `--xla auto` compiles the losses and gradients on a CPU (`cpu`) and on a GPU (`gpu`).
+        monitor: the validation metric by which the best epoch is chosen, and `min` or `max`.
+        bucket_boundaries: examples of like `length` are batched together, in buckets that end at these lengths.
+    """
+
+    phases: ClassVar[tuple[str, ...]] = ("train",)
+    precision: ClassVar[Mapping[str, str]] = {"cpu": "float32", "gpu": "mixed_bfloat16"}
+    xla_pays: ClassVar[Mapping[str, bool]] = {"cpu": False, "gpu": True}
+    monitor: ClassVar[tuple[str, str]] = ("val_loss", "min")
+    bucket_boundaries: Sequence[int] = ()
+    xla: bool = False
+
+    # From examples to batches.
+
+    def adapt(self, examples: tf.data.Dataset) -> None:
+        """Learns from raw training examples what data decides and the constructor was not given, and builds."""
+        raise NotImplementedError
+
+    def prepare(self, example: Tensors, training: bool) -> Tensors:
+        """One raw example -> dense tensors; deterministic, so that its result can be cached."""
+        raise NotImplementedError
+
+    def augment(self, example: Tensors, seed: tf.Tensor) -> Tensors:
+        """One prepared example -> one to train on; all that is random in it is stateless, from `<int64>[2]`."""
+        del seed
+        return example
+
+    def length(self, example: Tensors) -> tf.Tensor:
+        """The number of steps of a prepared example; asked only where there are `bucket_boundaries`."""
+        raise NotImplementedError
+
+    def batches(
+        self, examples: tf.data.Dataset, batch_size: int, training: bool, seed: int | tf.Tensor = 0
+    ) -> tf.data.Dataset:
+        """One epoch of padded batches; every epoch of the same examples has equally many, whatever the seed.
+
+        Args:
+            examples: prepared examples, of known number.
+            batch_size: how many to a batch.
+            training: shuffle and augment, from the seed.
+            seed: a number of its own for every epoch.
+        """
+        if training:
+            seed = tf.cast(seed, tf.int64)
+            count = tf.maximum(examples.cardinality(), 1)
+            examples = examples.shuffle(count, seed=seed, reshuffle_each_iteration=False)
+            examples = examples.enumerate().map(
+                lambda index, example: self.augment(example, tf.stack([seed, index])),
+                num_parallel_calls=tf.data.AUTOTUNE,
+            )
+        if not self.bucket_boundaries:
+            return examples.padded_batch(batch_size)
+        return examples.bucket_by_sequence_length(
+            lambda example: tf.cast(self.length(example), tf.int32),
+            bucket_boundaries=[length + 1 for length in self.bucket_boundaries],
+            bucket_batch_sizes=[batch_size] * (len(self.bucket_boundaries) + 1),
+        )
+
+    # Training.
+
+    def begin_phase(self, phase: str) -> None:
+        """Makes ready for one of `phases`, before `compile`."""
+
+    def compile(
+        self,
+        optimizer: keras.optimizers.Optimizer,
+        *,
+        xla: bool = False,
+        clip_norm: float | None = None,
+        steps_per_execution: int = 1,
+    ) -> None:
+        """Builds the optimizer's state, without which a checkpoint could not be read back.
+
+        Args:
+            optimizer: of all trainable variables.
+            xla: compile the function that computes losses and gradients (`accelerate`), not the whole step: under
+                tf.distribute the step contains the merge across replicas, which XLA can't compile.
+            clip_norm: the greatest norm of all gradients together.
+            steps_per_execution: training steps in one call of the graph.
+        """
+        super().compile(optimizer=optimizer, jit_compile=False, steps_per_execution=steps_per_execution)
+        optimizer.build(self.trainable_variables)
+        self.xla = xla
+        self.clip_norm = clip_norm
+
+    @property
+    def optimizers(self) -> list[keras.optimizers.Optimizer]:
+        """All optimizers, in a fixed order: their state is part of a checkpoint."""
+        return [self.optimizer]
+
+    def accelerate(self, function: Callable) -> Callable:
+        """The function of dense tensors, compiled by XLA where `compile` was told so."""
+        return tf.function(function, jit_compile=True, autograph=False) if self.xla else function
+
+    def replica_mean(self, values: tf.Tensor) -> tf.Tensor:
+        """The mean over this replica's examples, scaled so that gradients summed over the replicas are the mean's."""
+        return tf.reduce_mean(values) / self.distribute_strategy.num_replicas_in_sync
+
+    def apply_gradients(
+        self,
+        optimizer: keras.optimizers.Optimizer,
+        gradients: Sequence[tf.Tensor],
+        variables: Sequence[keras.Variable],
+    ) -> None:
+        """One step of the optimizer, the norm clipped where `compile` was told so.
+
+        Across replicas the gradients are summed before they are clipped, as on one device; the optimizer sums what
+        it is given once more, so each replica gives its share of the sum.
+        """
+        if self.clip_norm:
+            replicas = self.distribute_strategy.num_replicas_in_sync
+            if replicas > 1:
+                gradients = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, gradients)
+            gradients, _ = tf.clip_by_global_norm(gradients, self.clip_norm)
+            if replicas > 1:
+                gradients = [gradient / replicas for gradient in gradients]
+        optimizer.apply(gradients, variables)
+
+    @contextlib.contextmanager
+    def averaged_weights(self) -> Iterator[None]:
+        """Within it the weights are their moving averages, where an optimizer keeps them (`use_ema`)."""
+        averages = [
+            (variable, average)
+            for optimizer in self.optimizers
+            if optimizer.use_ema
+            for variable, average in zip(
+                optimizer._trainable_variables, optimizer._model_variables_moving_average, strict=True
+            )
+        ]
+        raw = [keras.ops.convert_to_numpy(variable) for variable, _ in averages]
+        for variable, average in averages:
+            variable.assign(keras.ops.convert_to_numpy(average))
+        try:
+            yield
+        finally:
+            for (variable, _), value in zip(averages, raw, strict=True):
+                variable.assign(value)
+
+    def calibrate(self, batches: tf.data.Dataset) -> None:
+        """Fits, after training and on validation batches, what turns scores into honest probabilities."""
+
+    def config_for(self, examples: tf.data.Dataset) -> dict[str, Any]:
+        """The configuration of a model to fine-tune on other raw examples: what they don't contradict is kept."""
+        del examples
+        return self.get_config()
+
+    def inherit(self, other: ServableModel, skip: Sequence[str] = ()) -> tuple[int, int]:
+        """Copies the weights of another model that fit, by path and shape.
+
+        Args:
+            other: the model to copy from.
+            skip: names of layers that keep their own.
+
+        Returns:
+            How many weights were copied, and how many there are.
+        """
+        theirs = {_path_within_model(weight): weight for weight in other.weights}
+        copied = 0
+        for weight in self.weights:
+            path = _path_within_model(weight)
+            source = theirs.get(path)
+            if (
+                source is not None
+                and source.shape == weight.shape
+                and not any(name in path.split("/") for name in skip)
+            ):
+                weight.assign(keras.ops.convert_to_numpy(source))
+                copied += 1
+        return copied, len(self.weights)
+
+    # Saving.
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments, with what `adapt` learned, as plain values."""
+        own = [
+            name
+            for name, parameter in inspect.signature(type(self).__init__).parameters.items()
+            if name != "self" and parameter.kind is not parameter.VAR_KEYWORD
+        ]
+        config = {name: _plain(getattr(self, name)) for name in own}
+        dtype = keras.dtype_policies.serialize(self.dtype_policy)
+        return {"schema_version": SCHEMA_VERSION, "name": self.name, "dtype": dtype} | config
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: dict | None = None) -> Self:
+        """A new model from `get_config`.
+
+        Raises:
+            UserError: where the configuration is of another schema version.
+        """
+        del custom_objects
+        config = dict(config)
+        check_schema_version(config.pop("schema_version", None), "this model")
+        if isinstance(config.get("dtype"), dict):
+            config["dtype"] = keras.dtype_policies.deserialize(config["dtype"])
+        return cls(**config)
+
+    def snapshot(self) -> Self:
+        """A copy for inference: the same weights, no optimizer."""
+        copy = type(self).from_config(self.get_config())
+        copy.set_weights(self.get_weights())
+        return copy
+
+    def save_for_inference(self, path: str | os.PathLike) -> None:
+        """Writes a `.keras` file without optimizer state, beside and renamed."""
+        with atomic_file(path) as temporary:
+            self.snapshot().save(temporary)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> Self:
+        """Reads a `.keras` file, with safe_mode on.
+
+        Raises:
+            UserError: where there is none, it is damaged, of another schema version, or of another model.
+        """
+        try:
+            model = keras.saving.load_model(path, compile=False, safe_mode=True)
+        except UserError:
+            raise
+        except Exception as error:
+            if not os.path.exists(path):
+                raise UserError(f"{path}: no such model file") from None
+            reason = str(error).strip().splitlines()
+            raise UserError(
+                f"{path}: can't be read as a model ({reason[0] if reason else type(error).__name__})"
+            ) from error
+        if not isinstance(model, cls):
+            raise UserError(f"{path}: holds a {type(model).__name__}, not a {cls.__name__}; name a file of that app")
+        return model
+
+    # Answers.
+
+    def signatures(self) -> dict[str, Signature]:
+        """The ways to ask this model, `serving_default` first."""
+        raise NotImplementedError
+
+    def serve(self, signature: str = "serving_default", **inputs: Any) -> Tensors:
+        """Answers one raw batch in Python, through the very functions that are exported.
+
+        Args:
+            signature: one of `signatures()`.
+            **inputs: the raw inputs by name, batch first.
+        """
+        if getattr(self, "_answers", None) is None:
+            self._answers = {
+                name: tf.function(each.function(xla=False), input_signature=[dict(each.inputs)], autograph=False)
+                for name, each in self.signatures().items()
+            }
+        specs = self.signatures()[signature].inputs
+        return self._answers[signature](
+            {name: tf.convert_to_tensor(inputs[name], dtype=spec.dtype) for name, spec in specs.items()}
+        )
+
+
+def check_schema_version(found: int | None, what: str) -> None:
+    """Raises UserError where a file was written by a keras_apps that is too new or too old for this one."""
+    if found == SCHEMA_VERSION:
+        return
+    if isinstance(found, int) and found > SCHEMA_VERSION:
+        raise UserError(
+            f"{what} has schema version {found}, newer than the {SCHEMA_VERSION} this keras_apps reads; upgrade keras_apps"
+        )
+    raise UserError(
+        f"{what} has schema version {found}, older than the {SCHEMA_VERSION} this keras_apps reads; "
+        "train again, or use the keras_apps that wrote it"
+    )
+
+
+def _path_within_model(weight: keras.Variable) -> str:
+    return weight.path.split("/", 1)[-1]
+
+
+def _plain(value: Any) -> Any:
+    """Plain containers in place of those that Keras puts around attributes to track them."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value

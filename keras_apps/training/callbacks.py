@@ -1,0 +1,135 @@
+"""What happens around Keras's `fit`: averaged weights in validation, a stop on NaN, and the record of each epoch."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from typing import Any
+
+import keras
+from absl import logging
+
+from keras_apps.errors import UserError
+from keras_apps.training.checkpoint import Progress, save_checkpoint
+from keras_apps.training.run_directory import RunDirectory
+
+# Reading a loss waits for the device, so it is looked at now and then, and at the end of each epoch.
+_STEPS_BETWEEN_CHECKS = 50
+
+
+class AveragedValidation(keras.callbacks.Callback):
+    """Validates with the moving averages of the weights, where the optimizer keeps them."""
+
+    def on_test_begin(self, logs: dict | None = None) -> None:
+        """Puts the averages in place."""
+        self._within = contextlib.ExitStack()
+        self._within.enter_context(self.model.averaged_weights())
+
+    def on_test_end(self, logs: dict | None = None) -> None:
+        """Puts the weights back."""
+        self._within.close()
+
+
+class StopOnNaN(keras.callbacks.Callback):
+    """Ends a training whose loss is no number any more, before anything of it is saved.
+
+    Args:
+        record: to say which checkpoint is left.
+    """
+
+    def __init__(self, run: RunDirectory):
+        super().__init__()
+        self.run = run
+        self.epoch = 0
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        """Remembers where we are."""
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        """Looks now and then."""
+        if batch % _STEPS_BETWEEN_CHECKS == 0:
+            self._check(logs, f"step {batch + 1}")
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Looks at the whole epoch."""
+        self._check(logs, "its end")
+
+    def _check(self, logs: dict | None, where: str) -> None:
+        for name, value in (logs or {}).items():
+            if not math.isfinite(float(value)):
+                raise UserError(
+                    f"training diverged: {name} is {float(value)} in epoch {self.epoch + 1} at {where}; try a smaller "
+                    f"--learning_rate (and another --run_dir); {self.run.path} keeps what was saved before"
+                )
+
+
+class EpochRecorder(keras.callbacks.Callback):
+    """After each epoch: history, the best model so far, early stopping, and a checkpoint, in this order.
+
+    Which epoch is the best and when to stop follow from the history alone, so that a resumed run decides alike.
+
+    Args:
+        run: where to write.
+        phase: index of the model's phase.
+        history: rows of the epochs done before; added to.
+        patience: epochs without a better score before stopping; 0 for never.
+    """
+
+    def __init__(self, run: RunDirectory, phase: int, history: list[dict[str, Any]], patience: int):
+        super().__init__()
+        self.run = run
+        self.phase = phase
+        self.history = history
+        self.patience = patience
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """The history of this phase."""
+        name = self.model.phases[self.phase]
+        return [row for row in self.history if row["phase"] == name]
+
+    @property
+    def best_epoch(self) -> int | None:
+        """Index of the best epoch of this phase, the first of equals; the last where nothing is validated."""
+        metric, mode = self.model.monitor
+        scores = [row.get(metric) for row in self.rows]
+        if not scores:
+            return None
+        if None in scores:
+            return len(scores) - 1
+        return scores.index(max(scores) if mode == "max" else min(scores))
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether patience has run out."""
+        return bool(self.patience and self.rows and len(self.rows) - 1 - self.best_epoch >= self.patience)
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        """Starts the clock."""
+        self._began = time.monotonic()
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Records the epoch."""
+        metrics = {name: float(value) for name, value in (logs or {}).items()}
+        self.history.append(
+            {"phase": self.model.phases[self.phase], "epoch": epoch + 1}
+            | metrics
+            | {"seconds": round(time.monotonic() - self._began, 3)}
+        )
+        if self.best_epoch == len(self.rows) - 1:
+            with self.model.averaged_weights():
+                self.model.save_for_inference(self.run.model_file)
+        logging.info("epoch %d: %s", epoch + 1, "  ".join(f"{name} {value:.4f}" for name, value in metrics.items()))
+        # The checkpoint comes last: a run killed before it does this epoch again, and writes the same files again.
+        self.run.write_history(self.history)
+        save_checkpoint(
+            self.run.checkpoints,
+            self.model,
+            Progress(self.phase, epoch + 1, self.history, self.model.get_config()),
+        )
+        if self.exhausted:
+            metric, _ = self.model.monitor
+            logging.info("no better %s in %d epochs: stopping", metric, self.patience)
+            self.model.stop_training = True

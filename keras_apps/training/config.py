@@ -1,0 +1,30 @@
+"""How a model is fitted: the settings that all apps share. Free of TensorFlow, so that a command line can read it."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingConfig:
+    """How to train."""
+
+    epochs: int = 10
+    """Passes over the training examples, in each phase of the model."""
+    batch_size: int = 64
+    """Examples in a step, over all devices together."""
+    steps_per_epoch: int = 0
+    """Cuts an epoch short; 0 for all examples."""
+    patience: int = 3
+    """Stops after so many epochs without a better validation score; 0 for never."""
+    seed: int = 0
+    """Of the initial weights, the order of the examples and all that is random in training."""
+    precision: Literal["auto", "float32", "mixed_bfloat16"] = "auto"
+    """Number format of the computation; auto is what was measured best for the model on this kind of device."""
+    xla: Literal["auto", "on", "off"] = "auto"
+    """Compile the computation of losses and gradients."""
+    distribute: Literal["none", "mirrored"] = "none"
+    """mirrored: all GPUs of this machine (or its logical CPUs), each with a share of every batch."""
+    steps_per_execution: int = 1
+    """Training steps in one call of the graph."""

@@ -1,0 +1,184 @@
+"""Training a model from raw examples: the one runner for all of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import sys
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+from absl import logging
+
+from keras_apps.data.splits import Splits
+from keras_apps.errors import UserError
+from keras_apps.models.servable import ServableModel
+from keras_apps.training import checkpoint as checkpoints
+from keras_apps.training import hardware, pipeline
+from keras_apps.training.callbacks import AveragedValidation, EpochRecorder, StopOnNaN
+from keras_apps.training.config import TrainingConfig
+from keras_apps.training.run_directory import RunDirectory
+
+
+def train(
+    model_class: type[ServableModel],
+    splits: Splits,
+    run_dir: str | Path,
+    *,
+    model: dict[str, Any] | None = None,
+    compile: dict[str, Any] | None = None,
+    config: TrainingConfig | None = None,
+    init_from: str | Path | None = None,
+    settings: dict[str, Any] | None = None,
+) -> ServableModel:
+    """Trains, or goes on where an earlier call with the same arguments was stopped.
+
+    Args:
+        model_class: what to train.
+        splits: raw examples; without a validation part the last epoch counts as the best.
+        run_dir: where everything is written (`RunDirectory`).
+        model: arguments of the model's constructor that differ from its defaults; with `init_from`, from the model
+            that it names.
+        compile: arguments of the model's `compile`.
+        config: how to fit.
+        init_from: a run directory or a `.keras` file whose weights to begin with.
+        settings: what else identifies the run (its data), kept in config.json.
+
+    Returns:
+        The best model, calibrated, as it was saved to `run_dir`/model.keras.
+
+    Raises:
+        UserError: where the run directory is of another run, a checkpoint is damaged, or the loss is no number.
+        KeyboardInterrupt: on Ctrl-C, after a usable model.keras was made sure of.
+    """
+    config = config or TrainingConfig()
+    if splits.train is None:
+        raise UserError("the data has no examples to train on; see --data")
+    run = RunDirectory(run_dir)
+    run.open(
+        {
+            "model_class": model_class.__name__,
+            "model": model or {},
+            "compile": compile or {},
+            "training": dataclasses.asdict(config),
+            "init_from": str(init_from) if init_from else None,
+        }
+        | (settings or {})
+    )
+    # For what has no seed of its own. Not 0: beside that, tf.data's shuffle can't take its seed from a tensor.
+    keras.utils.set_random_seed(config.seed + 1)
+    with hardware.strategy_scope(config.distribute):
+        latest = checkpoints.latest_checkpoint(run.checkpoints)
+        if latest:
+            progress = checkpoints.read_progress(latest)
+            network = model_class.from_config(progress.model_config)
+            logging.info("going on from %s", latest)
+        else:
+            network = _begin(model_class, splits, model or {}, config, init_from)
+            progress = checkpoints.Progress(0, 0, [], network.get_config())
+        xla = hardware.choose_xla(config.xla, model_class)
+        for phase in range(progress.phase, len(network.phases)):
+            network.begin_phase(network.phases[phase])
+            network.compile(**(compile or {}), xla=xla, steps_per_execution=config.steps_per_execution)
+            if latest and phase == progress.phase:
+                checkpoints.restore_checkpoint(latest, network)
+            elif phase > 0:
+                progress = checkpoints.Progress(phase, 0, progress.history, network.get_config())
+                checkpoints.save_checkpoint(run.checkpoints, network, progress)
+            _fit_phase(network, splits, run, config, phase, progress)
+    best = model_class.load(run.model_file)
+    if splits.validation is not None:
+        prepared = pipeline.prepare(best, splits.validation, training=False)
+        best.calibrate(best.batches(prepared, config.batch_size, training=False))
+        best.save_for_inference(run.model_file)
+    return best
+
+
+def _begin(
+    model_class: type[ServableModel],
+    splits: Splits,
+    model: dict[str, Any],
+    config: TrainingConfig,
+    init_from: str | Path | None,
+) -> ServableModel:
+    """A new model that has learned from the examples what data decides."""
+    dtype = hardware.choose_precision(config.precision, model_class)
+    if init_from is None:
+        network = model_class(**{"seed": config.seed} | model, dtype=dtype)
+        network.adapt(splits.train)
+        return network
+    parent = model_class.load(model_file(init_from))
+    network = model_class.from_config(parent.config_for(splits.train) | model | {"dtype": dtype})
+    network.adapt(splits.train)
+    copied, total = network.inherit(parent)
+    logging.info("%d of %d weights come from %s", copied, total, init_from)
+    return network
+
+
+def _fit_phase(
+    network: ServableModel,
+    splits: Splits,
+    run: RunDirectory,
+    config: TrainingConfig,
+    phase: int,
+    progress: checkpoints.Progress,
+) -> None:
+    prepared = pipeline.prepare(network, splits.train, training=True)
+    steps = pipeline.count_steps(network, prepared, config.batch_size, config.steps_per_epoch)
+    validation = None
+    if splits.validation is not None:
+        validation = network.batches(
+            pipeline.prepare(network, splits.validation, training=False), config.batch_size, training=False
+        )
+    recorder = EpochRecorder(run, phase, progress.history, config.patience)
+    recorder.set_model(network)
+    begin = config.epochs if recorder.exhausted else min(progress.epoch, config.epochs)
+    batches = pipeline.epochs_of_batches(
+        network,
+        prepared,
+        batch_size=config.batch_size,
+        steps=steps,
+        epochs=range(begin, config.epochs),
+        phase=phase,
+        seed=config.seed,
+    )
+    callbacks = [AveragedValidation(), StopOnNaN(run), recorder]
+    if importlib.util.find_spec("tensorboard"):
+        callbacks.insert(0, keras.callbacks.TensorBoard(run.tensorboard, write_graph=False))
+    try:
+        network.fit(
+            batches,
+            epochs=config.epochs,
+            initial_epoch=begin,
+            steps_per_epoch=steps,
+            validation_data=validation,
+            callbacks=callbacks,
+            shuffle=False,
+            verbose=1 if sys.stderr.isatty() else 2,
+        )
+    except KeyboardInterrupt:
+        if not run.model_file.exists():
+            with network.averaged_weights():
+                network.save_for_inference(run.model_file)
+        raise
+
+
+def model_file(where: str | Path) -> Path:
+    """The `.keras` file that a run directory or a `.keras` path names.
+
+    Raises:
+        UserError: where there is none.
+    """
+    path = Path(where)
+    if path.suffix == ".keras":
+        if not path.is_file():
+            raise UserError(f"{path}: no such model file")
+        return path
+    run = RunDirectory(path)
+    if not path.is_dir():
+        raise UserError(f"{path}: no such run directory or .keras file")
+    if not run.model_file.is_file():
+        raise UserError(f"{path}: holds no model.keras yet; train first, or name another run directory or .keras file")
+    return run.model_file

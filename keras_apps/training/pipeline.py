@@ -1,0 +1,59 @@
+"""The input pipeline: prepared once, cached where that fits, the same batches for the same seed and epoch."""
+
+from __future__ import annotations
+
+import numpy as np
+import psutil
+import tensorflow as tf
+from absl import logging
+
+from keras_apps.models.servable import ServableModel
+
+# Of the machine's memory, what one cached data set may take.
+_CACHE_SHARE = 0.25
+_SAMPLE = 64
+# A phase starts its seeds here; no run has as many epochs.
+_SEEDS_PER_PHASE = 100_000
+
+
+def prepare(model: ServableModel, examples: tf.data.Dataset, training: bool) -> tf.data.Dataset:
+    """Raw examples -> prepared ones, kept in memory after the first pass where they fit."""
+    prepared = examples.map(lambda example: model.prepare(example, training), num_parallel_calls=tf.data.AUTOTUNE)
+    sizes = [
+        sum(np.asarray(value).nbytes for value in tf.nest.flatten(example))
+        for example in prepared.take(_SAMPLE).as_numpy_iterator()
+    ]
+    count = int(examples.cardinality())
+    expected = count * float(np.mean(sizes)) if sizes else 0.0
+    if 0 <= expected <= _CACHE_SHARE * psutil.virtual_memory().total:
+        return prepared.cache()
+    logging.info("%d examples of %.0f MB together are not kept in memory", count, expected / 1e6)
+    return prepared
+
+
+def count_steps(model: ServableModel, prepared: tf.data.Dataset, batch_size: int, limit: int) -> int:
+    """How many batches an epoch has; `limit` cuts it short unless 0."""
+    batches = model.batches(prepared, batch_size, training=True, seed=0)
+    steps = int(batches.cardinality())
+    if steps < 0:
+        steps = int(batches.reduce(np.int64(0), lambda count, _: count + 1))
+    return min(steps, limit) if limit else steps
+
+
+def epochs_of_batches(
+    model: ServableModel,
+    prepared: tf.data.Dataset,
+    *,
+    batch_size: int,
+    steps: int,
+    epochs: range,
+    phase: int,
+    seed: int,
+) -> tf.data.Dataset:
+    """The batches of `epochs`, one after the other: epoch 7 is the same whether or not 0 to 6 came before it."""
+    first = seed * len(model.phases) * _SEEDS_PER_PHASE + phase * _SEEDS_PER_PHASE
+
+    def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
+        return model.batches(prepared, batch_size, training=True, seed=first + epoch).repeat().take(steps)
+
+    return tf.data.Dataset.range(epochs.start, epochs.stop).flat_map(one_epoch).prefetch(tf.data.AUTOTUNE)

@@ -1,0 +1,111 @@
+"""What a training leaves on disk: its settings, its log, its best model, its curves."""
+
+from __future__ import annotations
+
+import csv
+import json
+import logging as python_logging
+from pathlib import Path
+from typing import Any
+
+from absl import logging
+
+from keras_apps.errors import UserError
+from keras_apps.files import atomic_file, remove_incomplete
+from keras_apps.models.servable import SCHEMA_VERSION, check_schema_version
+
+# Settings that may change between a run's beginning and its continuation.
+_MAY_CHANGE = {("training", "epochs"), ("training", "patience"), ("training", "steps_per_execution")}
+
+
+class RunDirectory:
+    """A folder that holds one run.
+
+    config.json, log.txt, history.csv, curves.png, checkpoints/, model.keras (the best so far), metrics.json,
+    tensorboard/.
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        self.config_file = self.path / "config.json"
+        self.model_file = self.path / "model.keras"
+        self.checkpoints = self.path / "checkpoints"
+        self.metrics_file = self.path / "metrics.json"
+        self.tensorboard = self.path / "tensorboard"
+
+    def open(self, settings: dict[str, dict[str, Any]]) -> None:
+        """Begins a run with these settings, or finds that it is the one already here.
+
+        Args:
+            settings: by section (`model`, `training`, `data`, ...), plain values.
+
+        Raises:
+            UserError: where the folder holds something else, or a run with other settings.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise UserError(f"{self.path}: is a file; --run_dir names a folder")
+        if not self.config_file.exists():
+            foreign = [p.name for p in self.path.iterdir() if not p.name.startswith(".")] if self.path.exists() else []
+            if foreign:
+                raise UserError(
+                    f"{self.path}: holds {foreign[0]} but no config.json, so it is no run; name a new or empty --run_dir"
+                )
+            self.path.mkdir(parents=True, exist_ok=True)
+        else:
+            self._check_same(self.read_settings(), settings)
+        remove_incomplete(self.path)
+        self._write_json(self.config_file, {"schema_version": SCHEMA_VERSION} | settings)
+        self.checkpoints.mkdir(exist_ok=True)
+        handler = python_logging.FileHandler(self.path / "log.txt")
+        handler.setFormatter(python_logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        logging.get_absl_logger().addHandler(handler)
+
+    def read_settings(self) -> dict[str, Any]:
+        """The settings of the run that is here.
+
+        Raises:
+            UserError: where there is none, or of another schema version.
+        """
+        try:
+            settings = json.loads(self.config_file.read_text())
+            version = settings.pop("schema_version", None)
+        except (OSError, AttributeError, json.JSONDecodeError) as error:
+            raise UserError(
+                f"{self.path}: no readable config.json ({type(error).__name__}); name the --run_dir of a run"
+            ) from None
+        check_schema_version(version, str(self.config_file))
+        return settings
+
+    def write_history(self, history: list[dict[str, Any]]) -> None:
+        """Writes history.csv and curves.png."""
+        if not history:
+            return
+        columns = list(dict.fromkeys(name for row in history for name in row))
+        with atomic_file(self.path / "history.csv") as temporary, open(temporary, "w", newline="") as file:
+            writer = csv.DictWriter(file, columns, restval="")
+            writer.writeheader()
+            writer.writerows(history)
+        from keras_apps.training.curves import draw_curves
+
+        with atomic_file(self.path / "curves.png") as temporary:
+            draw_curves(history, temporary)
+
+    def write_metrics(self, metrics: dict[str, Any]) -> None:
+        """Writes metrics.json."""
+        self._write_json(self.metrics_file, metrics)
+
+    def _write_json(self, path: Path, content: dict[str, Any]) -> None:
+        with atomic_file(path) as temporary:
+            temporary.write_text(json.dumps(content, indent=2) + "\n")
+
+    def _check_same(self, old: dict[str, Any], new: dict[str, Any]) -> None:
+        for section in sorted(old.keys() | new.keys()):
+            before, now = old.get(section), json.loads(json.dumps(new.get(section)))
+            if not isinstance(before, dict) or not isinstance(now, dict):
+                before, now = {"": before}, {"": now}
+            for key in sorted(before.keys() | now.keys()):
+                if before.get(key) != now.get(key) and (section, key) not in _MAY_CHANGE:
+                    raise UserError(
+                        f"{self.path}: holds a run with {key or section} = {before.get(key)!r}, not {now.get(key)!r}; "
+                        "give the same flags to go on with it, or another --run_dir"
+                    )
