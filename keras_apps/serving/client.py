@@ -1,0 +1,222 @@
+"""A client of a running server: TensorFlow Serving, natively or in docker, or the embedded one.
+
+Importing this module imports no TensorFlow, and REST needs none; gRPC's stubs do import it, when a client is made.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import http.client
+import json
+import urllib.parse
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from keras_apps.errors import UserError
+
+_DEFAULT_PORTS = {"rest": 8501, "grpc": 8500}
+
+
+class Client:
+    """Asks a server for predictions; the answers are the same over both protocols.
+
+    A model's metadata is read once: make a new client after its signatures have changed.
+
+    Args:
+        address: `host:port` or `http://host:port`; without a port, 8501 for REST and 8500 for gRPC.
+        protocol: "rest" or "grpc".
+        timeout: how many seconds a request may take.
+
+    Raises:
+        UserError: if the address is malformed or the protocol unknown.
+    """
+
+    def __init__(self, address: str, protocol: Literal["rest", "grpc"] = "rest", timeout: float = 60.0) -> None:
+        if protocol not in _DEFAULT_PORTS:
+            raise UserError(f"unknown protocol {protocol!r}; choose rest or grpc")
+        endpoint = _Endpoint.parse(address, _DEFAULT_PORTS[protocol])
+        if protocol == "rest":
+            self._transport = _Rest(endpoint, timeout)
+        else:
+            from keras_apps.serving.grpc_client import Grpc
+
+            self._transport = Grpc(endpoint.host, endpoint.port, timeout)
+        self._metadata: dict[tuple[str, int | None], dict[str, Any]] = {}
+
+    def predict(
+        self,
+        model: str,
+        inputs: Mapping[str, Sequence | np.ndarray],
+        signature: str = "serving_default",
+        version: int | None = None,
+    ) -> dict[str, list]:
+        """Runs a signature on a batch.
+
+        Args:
+            model: the model's name.
+            inputs: by name, batch first. Text is str, binary strings are bytes.
+            signature: the signature's name.
+            version: the model's version; None for the one that is served.
+
+        Returns:
+            The outputs by name, batch first: text as str, outputs whose name ends in `_bytes` as bytes, numbers as
+            Python's.
+
+        Raises:
+            UserError: if the server can't be reached, takes too long, or refuses.
+        """
+        return self._transport.predict(
+            model, inputs, signature, version, lambda: self._signature(model, signature, version)
+        )
+
+    def _signature(self, model: str, signature: str, version: int | None) -> dict[str, Any]:
+        key = (model, version)
+        if key not in self._metadata:
+            self._metadata[key] = self.metadata(model, version)
+        signatures = self._metadata[key]
+        if signature not in signatures:
+            there = ", ".join(sorted(name for name in signatures if not name.startswith("__")))
+            raise UserError(f"model {model!r} has no signature {signature!r}; it has: {there}")
+        return signatures[signature]
+
+    def status(self, model: str) -> list[dict[str, Any]]:
+        """The versions of a model, each with `version`, `state`, `error_code` and `error_message`.
+
+        Raises:
+            UserError: if the server can't be reached, takes too long, or doesn't know the model.
+        """
+        entries = self._transport.status(model)["model_version_status"]
+        return [
+            {"version": int(entry["version"]), "state": entry["state"], **entry["status"]}
+            for entry in sorted(entries, key=lambda entry: -int(entry["version"]))
+        ]
+
+    def metadata(self, model: str, version: int | None = None) -> dict[str, Any]:
+        """The signatures of a model by name: its `inputs` and `outputs`, by name, with `dtype` and `shape` (-1: any).
+
+        Raises:
+            UserError: if the server can't be reached, takes too long, or doesn't know the model.
+        """
+        signatures = self._transport.metadata(model, version)["signature_def"]
+        return {
+            name: {side: {key: _tensor_info(info) for key, info in signature[side].items()} for side in _SIDES}
+            for name, signature in signatures.items()
+        }
+
+
+_SIDES = ("inputs", "outputs")
+
+
+def _tensor_info(info: Mapping[str, Any]) -> dict[str, Any]:
+    shape = info.get("tensor_shape", {})
+    sizes = None if shape.get("unknown_rank") else [int(dim["size"]) for dim in shape.get("dim", [])]
+    return {"dtype": info["dtype"], "shape": sizes}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Endpoint:
+    scheme: str
+    host: str
+    port: int
+    path: str
+
+    @staticmethod
+    def parse(address: str, default_port: int) -> _Endpoint:
+        try:
+            parts = urllib.parse.urlsplit(address if "://" in address else f"http://{address}")
+            if parts.scheme not in ("http", "https", "grpc") or not parts.hostname:
+                raise ValueError("expected host:port")
+            default_port = 443 if parts.scheme == "https" else default_port
+            return _Endpoint(parts.scheme, parts.hostname, parts.port or default_port, parts.path.rstrip("/"))
+        except ValueError as error:
+            raise UserError(f"malformed server address {address!r}: {error}; write it like localhost:8501") from None
+
+
+class _Rest:
+    """The REST API, over the standard library."""
+
+    def __init__(self, endpoint: _Endpoint, timeout: float) -> None:
+        self._endpoint = endpoint
+        self._timeout = timeout
+
+    def predict(
+        self, model: str, inputs: Mapping[str, Any], signature: str, version: int | None, read_signature: Callable
+    ) -> dict[str, list]:
+        columns = {name: _to_json(name, value) for name, value in inputs.items()}
+        outputs = self._ask(model, version, ":predict", {"signature_name": signature, "inputs": columns})["outputs"]
+        if not isinstance(outputs, dict):  # a single output comes without its name
+            outputs = {next(iter(read_signature()["outputs"])): outputs}
+        return {name: _from_json(value) for name, value in outputs.items()}
+
+    def status(self, model: str) -> dict[str, Any]:
+        return self._ask(model, None, "")
+
+    def metadata(self, model: str, version: int | None) -> dict[str, Any]:
+        return self._ask(model, version, "/metadata")["metadata"]["signature_def"]
+
+    def _ask(self, model: str, version: int | None, what: str, body: Any = None) -> dict[str, Any]:
+        path = f"{self._endpoint.path}/v1/models/{urllib.parse.quote(model, safe='')}"
+        path += what if version is None else f"/versions/{version}{what}"
+        where = f"{self._endpoint.host}:{self._endpoint.port}"
+        kind = http.client.HTTPSConnection if self._endpoint.scheme == "https" else http.client.HTTPConnection
+        connection = kind(self._endpoint.host, self._endpoint.port, timeout=self._timeout)
+        try:
+            if body is None:
+                connection.request("GET", path)
+            else:
+                connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
+            response = connection.getresponse()
+            status, answer = response.status, response.read().decode("utf-8", "replace")
+        except TimeoutError:
+            raise timed_out(where, self._timeout) from None
+        except OSError as error:
+            raise unreachable(where, error.strerror or str(error)) from None
+        except http.client.HTTPException as error:
+            raise unreachable(where, f"no HTTP there ({type(error).__name__}); is it the gRPC port?") from None
+        finally:
+            connection.close()
+        try:
+            document = json.loads(answer)
+        except ValueError:
+            raise unreachable(where, f"no JSON in its answer (HTTP {status}); is it another server?") from None
+        if status != http.client.OK:
+            reason = document.get("error", answer) if isinstance(document, dict) else answer
+            raise refused(where, model, f"HTTP {status}", str(reason))
+        return document
+
+
+def unreachable(where: str, reason: str) -> UserError:
+    """No server answers."""
+    return UserError(f"no model server at {where}: {reason}; start one with `serve`, or give another address")
+
+
+def timed_out(where: str, seconds: float) -> UserError:
+    """The server is there but slow."""
+    return UserError(f"{where} did not answer within {seconds:g} seconds; send less at once, or allow it more time")
+
+
+def refused(where: str, model: str, status: str, reason: str) -> UserError:
+    """The server says no, and why."""
+    return UserError(f"{where} refused the request for model {model!r} ({status}): {' '.join(reason.split())}")
+
+
+def _to_json(name: str, value: Any) -> Any:
+    """Any nesting of lists, tuples and arrays of str, bytes, numbers and booleans."""
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    if isinstance(value, list | tuple):
+        return [_to_json(name, item) for item in value]
+    if isinstance(value, bytes):
+        return {"b64": base64.b64encode(value).decode("ascii")}
+    if isinstance(value, str | bool | int | float):
+        return value
+    raise UserError(f"input {name!r} holds a {type(value).__name__}; send text, bytes, numbers or booleans")
+
+
+def _from_json(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_from_json(item) for item in value]
+    return base64.b64decode(value["b64"]) if isinstance(value, dict) else value
