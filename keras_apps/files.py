@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,9 +51,11 @@ def atomic_directory(path: str | os.PathLike) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def remove_incomplete(folder: str | os.PathLike) -> None:
-    """Removes what writers that were killed left in `folder`."""
+def remove_incomplete(folder: str | os.PathLike, older_than: float = 0) -> None:
+    """Removes what writers that were killed left in `folder`, where it was last changed `older_than` seconds ago."""
     for leftover in Path(folder).glob(f"{TEMPORARY_MARK}*"):
+        if time.time() - leftover.stat().st_mtime < older_than:
+            continue
         if leftover.is_dir():
             shutil.rmtree(leftover, ignore_errors=True)
         else:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
+from scipy.special import softmax
 
+from keras_apps.errors import UserError
 from keras_apps.layers.ngrams import NaiveBayesNGrams
 from keras_apps.layers.recurrent import Cell, Pooling, SequencePooling, recurrent_layer
 from keras_apps.layers.text import (
@@ -19,6 +22,7 @@ from keras_apps.layers.text import (
     to_length,
 )
 from keras_apps.metrics.calibration import fit_scales
+from keras_apps.metrics.classification import classification_report
 from keras_apps.models.servable import ServableModel, Signature, Tensors
 
 
@@ -208,7 +212,7 @@ class SentimentClassifier(ServableModel):
         """Texts of like length together; padded to few lengths where XLA compiles for each shape."""
         batches = super().batches(examples, batch_size, training, seed)
         if training and self.xla:
-            batches = batches.map(self._pad_batch, num_parallel_calls=tf.data.AUTOTUNE)
+            batches = batches.map(self._pad_batch, tf.data.AUTOTUNE)
         return batches
 
     def _pad_batch(self, batch: Tensors) -> Tensors:
@@ -310,12 +314,31 @@ class SentimentClassifier(ServableModel):
 
     def calibrate(self, batches: tf.data.Dataset) -> None:
         """Fits how much each branch counts, and so the temperature, by the log loss of validation data."""
+        self.branch_scales.assign(fit_scales(*self._logits_and_labels(batches)))
+
+    def measure(self, examples: tf.data.Dataset, batch_size: int = 64) -> dict[str, Any]:
+        """Accuracy, macro F1, ROC AUC, log loss, calibration error and confusion matrix on raw examples.
+
+        Raises:
+            UserError: where an example has a class that the model does not know.
+        """
+        prepared = examples.map(lambda example: self.prepare(example, training=False), tf.data.AUTOTUNE)
+        logits, labels = self._logits_and_labels(self.batches(prepared, batch_size, training=False))
+        unknown = int((labels < 0).sum())
+        if unknown:
+            known = ", ".join(self.class_names)
+            raise UserError(f"{unknown} of {len(labels)} examples have a class that the model does not know ({known})")
+        mixed = np.tensordot(self.branch_scales.numpy(), logits, axes=1)
+        return classification_report(softmax(mixed.astype(np.float64), axis=-1), labels, list(self.class_names))
+
+    def _logits_and_labels(self, batches: tf.data.Dataset) -> tuple[np.ndarray, np.ndarray]:
+        """`<float>[branches, examples, classes]` and `<int>[examples]`."""
+        branch_logits = tf.function(self.branch_logits, reduce_retracing=True, autograph=False)
         logits, labels = [], []
-        branch_logits = tf.function(self.branch_logits, reduce_retracing=True)
         for batch in batches:
             logits.append(np.stack([each.numpy() for each in branch_logits(batch)]))
             labels.append(batch["label"].numpy())
-        self.branch_scales.assign(fit_scales(np.concatenate(logits, axis=1), np.concatenate(labels)))
+        return np.concatenate(logits, axis=1), np.concatenate(labels)
 
     # Answers.
 

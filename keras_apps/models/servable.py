@@ -205,6 +205,10 @@ class ServableModel(keras.Model):
     def calibrate(self, batches: tf.data.Dataset) -> None:
         """Fits, after training and on validation batches, what turns scores into honest probabilities."""
 
+    def measure(self, examples: tf.data.Dataset, batch_size: int = 64) -> dict[str, Any]:
+        """The task's metrics on raw examples, as plain values."""
+        raise NotImplementedError
+
     def config_for(self, examples: tf.data.Dataset) -> dict[str, Any]:
         """The configuration of a model to fine-tune on other raw examples: what they don't contradict is kept."""
         del examples

@@ -1,0 +1,301 @@
+"""The verbs that all apps share: flags in, library calls out. TensorFlow is imported by a verb, not by the parser."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import simple_parsing
+from absl import app as absl_app
+from absl import flags, logging
+from absl.flags import argparse_flags
+
+from keras_apps.errors import UserError
+from keras_apps.training.config import TrainingConfig
+
+if TYPE_CHECKING:
+    import argparse
+
+    from keras_apps.data.splits import Splits
+    from keras_apps.models.servable import ServableModel
+
+PREDICT_BATCH = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class App:
+    """What one task adds to the verbs.
+
+    Args:
+        name: of the task: its file here, and its model on a server.
+        summary: one line.
+        model: `module:class` of the ServableModel.
+        load: `module:function` that reads `--data` into Splits; the fields of `data_flags` are its arguments.
+        model_flags: dataclass of the model's constructor arguments.
+        compile_flags: dataclass of the arguments of its `compile`.
+        data_flags: dataclass of the arguments of `load`.
+        predict_flags: dataclass of what `predict` reads requests from.
+        requests: `predict_flags` -> (signature, requests of one element each, by input name).
+        draw: writes pictures of the metrics into a folder; `evaluate` calls it.
+        table: metrics -> the lines that `evaluate` prints.
+    """
+
+    name: str
+    summary: str
+    model: str
+    load: str
+    model_flags: type
+    compile_flags: type
+    data_flags: type
+    predict_flags: type
+    requests: Callable[[Any], tuple[str, Iterable[dict[str, Any]]]]
+    draw: Callable[[dict[str, Any], str], None]
+    table: Callable[[dict[str, Any]], Iterable[str]]
+
+    def model_class(self) -> type[ServableModel]:
+        """The model's class; imports TensorFlow."""
+        return _imported(self.model)
+
+    def splits(self, settings: dict[str, Any]) -> Splits:
+        """The raw examples that data flags name."""
+        return _imported(self.load)(**settings)
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainFlags:
+    """Where a run is kept and what it starts from."""
+
+    run_dir: str
+    """Folder of the run; the same command again goes on where it was stopped."""
+    init_from: str = ""
+    """A run directory, an export or a .keras file to fine-tune; model flags not given are its own."""
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluateFlags:
+    """What to evaluate, and on what."""
+
+    model: str
+    """A run directory, an export or a .keras file."""
+    split: str = ""
+    """train, validation, test or all; by default test, or all where --data names other data than the run's."""
+    output: str = ""
+    """Folder for metrics.json and pictures; by default the run directory."""
+    batch_size: int = 64
+    """Examples at a time."""
+
+
+@dataclasses.dataclass(frozen=True)
+class AnswerFlags:
+    """Who answers."""
+
+    model: str = ""
+    """A run directory, a .keras file, or an exported version (or the folder of its versions)."""
+    server: str = ""
+    """host:port of a running server, instead of --model."""
+    protocol: Literal["rest", "grpc"] = "rest"
+    """How to talk to the server."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportFlags:
+    """What to export, and where to."""
+
+    model: str
+    """A run directory or a .keras file."""
+    saved_models: str = "saved_models"
+    """Folder that a server watches; the next version is written below it."""
+    server_xla: bool = False
+    """The server runs with XLA: warm up the compiled signatures, and start it so in docker-compose.yml."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ServeFlags:
+    """What to serve, and where."""
+
+    saved_models: str = "saved_models"
+    """Folder with the exports."""
+    port: int = 8501
+    """For REST."""
+    grpc_port: int = 8500
+    """For gRPC."""
+    engine: Literal["auto", "tensorflow_model_server", "docker", "embedded"] = "auto"
+    """auto takes the first of the three that is installed."""
+    xla: bool = False
+    """Start TensorFlow Serving with XLA."""
+
+
+def train(app: App, options: argparse.Namespace) -> None:
+    """Train or fine-tune; resumes by itself."""
+    from keras_apps.training.fit import train as fit
+
+    given = options.given
+    fine_tuned = bool(options.train.init_from)
+    model = dataclasses.asdict(options.model_flags)
+    if fine_tuned:
+        model = {name: value for name, value in model.items() if name in given}
+    data = dataclasses.asdict(options.data_flags)
+    try:
+        fit(
+            app.model_class(),
+            app.splits(data),
+            options.train.run_dir,
+            model=model,
+            compile=dataclasses.asdict(options.compile_flags),
+            config=options.training,
+            init_from=options.train.init_from or None,
+            settings={"app": app.name, "data": data},
+        )
+    except KeyboardInterrupt:
+        print(f"\ninterrupted; give the same command again to go on, or use {options.train.run_dir} as it is", file=sys.stderr)
+        sys.exit(130)
+    where = options.train.run_dir
+    print(f"trained: {where} holds model.keras, history.csv and curves.png; next: evaluate --model {where}")
+
+
+def evaluate(app: App, options: argparse.Namespace) -> None:
+    """Measure a trained model on examples it has not seen."""
+    from keras_apps.training.fit import model_file
+    from keras_apps.training.run_directory import RunDirectory
+
+    run = RunDirectory(options.evaluate.model)
+    model = app.model_class().load(model_file(options.evaluate.model))
+    data = dataclasses.asdict(options.data_flags)
+    split = options.evaluate.split
+    own = run.read_settings()["data"] if run.config_file.exists() else data
+    if "data" not in options.given:
+        data = own | {name: data[name] for name in options.given & data.keys()}
+    split = split or ("test" if data["data"] == own["data"] else "all")
+    metrics = model.measure(app.splits(data).split(split), options.evaluate.batch_size)
+    metrics = {"data": data["data"], "split": split} | metrics
+    for line in app.table(metrics):
+        print(line)
+    output = RunDirectory(options.evaluate.output or (run.path if run.config_file.exists() else "."))
+    output.write_metrics(metrics)
+    app.draw(metrics, str(output.path))
+    print(f"written: {output.metrics_file}")
+
+
+def predict(app: App, options: argparse.Namespace) -> None:
+    """Answer requests, one JSON line each."""
+    from keras_apps.serving.answerer import open_answerer
+
+    signature, requests = app.requests(options.predict_flags)
+    answer = open_answerer(
+        app.name, app.model_class, options.answer.model, options.answer.server, options.answer.protocol
+    )
+    refused = False
+    for batch in _batched(requests, PREDICT_BATCH):
+        for request, outcome in zip(batch, _answered(answer, batch, signature), strict=True):
+            if isinstance(outcome, UserError):
+                refused = True
+                outcome = {"error": str(outcome)}
+            print(json.dumps(request | outcome, ensure_ascii=False), flush=True)
+    if refused:
+        raise UserError("some requests were refused; their lines say why")
+
+
+def export(app: App, options: argparse.Namespace) -> None:
+    """Write the next version of a SavedModel for TensorFlow Serving."""
+    from keras_apps.export.saved_model import export as write
+    from keras_apps.training.fit import model_file
+
+    model = app.model_class().load(model_file(options.export.model))
+    path = write(
+        model, options.export.saved_models, app.name, server_xla=options.export.server_xla, summary=app.summary
+    )
+    print(f"exported: {path}; next: serve --saved_models {options.export.saved_models}")
+
+
+def serve(app: App, options: argparse.Namespace) -> None:
+    """Serve the exports over gRPC and REST."""
+    from keras_apps.serving.launch import serve as launch
+
+    wanted = options.serve
+    launch(wanted.saved_models, wanted.port, wanted.grpc_port, model=app.name, engine=wanted.engine, xla=wanted.xla)
+
+
+def main(app: App, argv: Sequence[str] | None = None) -> None:
+    """Runs one app's command line."""
+
+    def parse(arguments: Sequence[str]) -> argparse.Namespace:
+        options = _parser(app).parse_args(arguments[1:])
+        # Whether a flag was given decides where its default would come from: these flags, or an older run's.
+        options.given = {word[2:].split("=")[0].replace("-", "_") for word in arguments if word.startswith("--")}
+        return options
+
+    def run(options: argparse.Namespace) -> None:
+        try:
+            options.verb(app, options)
+        except UserError as error:
+            if flags.FLAGS.verbosity >= 1:
+                raise
+            logging.error("%s", error) if logging.get_absl_handler() is None else None
+            print(f"error: {error}", file=sys.stderr)
+            sys.exit(2)
+        except BrokenPipeError:
+            # Whoever read our output has enough of it.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    absl_app.run(run, argv=list(argv or sys.argv), flags_parser=parse)
+
+
+class Parser(argparse_flags.ArgumentParser, simple_parsing.ArgumentParser):
+    """Flags from dataclasses, absl's own among them; a mistake is one line."""
+
+    def error(self, message: str) -> None:
+        """Prints what is wrong and exits with status 2."""
+        self.exit(2, f"error: {message}; see {self.prog} --help\n")
+
+
+def _parser(app: App) -> Parser:
+    parser = Parser(prog=f"keras-apps {app.name}", description=app.summary, allow_abbrev=False)
+    verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
+    shared = {"model_flags": app.model_flags, "compile_flags": app.compile_flags, "data_flags": app.data_flags}
+    of_verbs: dict[Callable, dict[str, type]] = {
+        train: {"train": TrainFlags, "data_flags": shared["data_flags"], "model_flags": shared["model_flags"]}
+        | {"compile_flags": shared["compile_flags"], "training": TrainingConfig},
+        evaluate: {"evaluate": EvaluateFlags, "data_flags": shared["data_flags"]},
+        predict: {"answer": AnswerFlags, "predict_flags": app.predict_flags},
+        export: {"export": ExportFlags},
+        serve: {"serve": ServeFlags},
+    }
+    for verb, groups in of_verbs.items():
+        sub = verbs.add_parser(verb.__name__, help=verb.__doc__, description=verb.__doc__, allow_abbrev=False)
+        for destination, group in groups.items():
+            sub.add_arguments(group, dest=destination)
+        sub.set_defaults(verb=verb)
+    return parser
+
+
+def _imported(path: str) -> Any:
+    module, name = path.split(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def _batched(requests: Iterable[dict[str, Any]], size: int) -> Iterator[list[dict[str, Any]]]:
+    batch = []
+    for request in requests:
+        batch.append(request)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _answered(
+    answer: Callable[..., dict[str, list]], batch: list[dict[str, Any]], signature: str
+) -> list[dict[str, Any] | UserError]:
+    """The answer to each request; where a batch is refused, its requests are asked one by one."""
+    try:
+        columns = answer({name: [request[name] for request in batch] for name in batch[0]}, signature)
+    except UserError as error:
+        return [error] if len(batch) == 1 else [_answered(answer, [request], signature)[0] for request in batch]
+    return [{name: values[index] for name, values in columns.items()} for index in range(len(batch))]

@@ -1,0 +1,146 @@
+"""Sentiment classification: `python -m apps.sentiment VERB`, or `keras-apps sentiment VERB`."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import simple_parsing
+
+from apps import runner
+from keras_apps.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelFlags:
+    """The network (SentimentClassifier)."""
+
+    cell: Literal["rnn", "lstm", "gru"] = "lstm"
+    """Recurrent cell."""
+    units: int = 64
+    """Units of a recurrent layer, in each direction."""
+    depth: int = 1
+    """Recurrent layers, one above the other."""
+    bidirectional: bool = True
+    """Read the text both ways."""
+    pooling: Literal["last", "mean", "max", "attention"] = "attention"
+    """How the states become one vector; attention can be shown by predict --explain."""
+    embedding_dim: int = 64
+    """Size of a word's vector."""
+    vocabulary_size: int = 20_000
+    """Words to learn at the most."""
+    max_length: int = 400
+    """Words read of a text at the most."""
+    word_dropout: float = 0.2
+    """Share of the words left out in training."""
+    embedding_dropout: float = 0.2
+    """Share of the embedding's dimensions left out in training."""
+    dropout: float = 0.3
+    """Dropout between the layers."""
+    ngram_buckets: int = 0
+    """Size of the hash table of the n-gram branch, say 1048576; 0 for no such branch."""
+    ngram_order: int = 2
+    """Words in its longest n-gram."""
+    ngram_dropout: float = 0.3
+    """Share of a text's n-grams left out in training."""
+
+
+@dataclasses.dataclass(frozen=True)
+class CompileFlags:
+    """The optimizer."""
+
+    learning_rate: float = 1e-3
+    """Of Adam."""
+    clip_norm: float = 1.0
+    """Greatest norm of the gradient."""
+    averaging: float = 0.0
+    """Momentum of the moving average of the weights that is evaluated and saved, say 0.99; 0 for none."""
+    freeze_encoder: bool = False
+    """Keep the embedding and the recurrent layers as they are (with --init_from)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class DataFlags:
+    """The examples."""
+
+    data: str = "demo"
+    """demo, tfds:NAME[/CONFIG], a .csv/.tsv/.jsonl table (or .gz), or a folder (or .tar) of tables or class folders."""
+    text_key: str | None = None
+    """Column with the text, where it can't be guessed."""
+    label_key: str | None = None
+    """Column with the class, where it can't be guessed."""
+    max_bad_rows: int = 100
+    """Malformed rows to skip before giving up."""
+    validation_fraction: float = 0.1
+    """Of the training rows, where the data has no validation part."""
+    test_fraction: float = 0.1
+    """Of the training rows, where the data has no test part."""
+    split_seed: int = 0
+    """What the parts are drawn by."""
+
+
+@dataclasses.dataclass(frozen=True)
+class PredictFlags:
+    """The texts."""
+
+    text: list[str] = simple_parsing.field(default_factory=list, action="append", type=str, nargs=None)
+    """A text; may be given several times."""
+    input: str = ""
+    """A file with a text on each line; - for standard input."""
+    explain: bool = False
+    """Answer with the weight of each word instead (for models with attention pooling)."""
+
+
+def requests(options: PredictFlags) -> tuple[str, Iterable[dict[str, Any]]]:
+    """The signature, and a request for each text."""
+    if bool(options.text) == bool(options.input):
+        raise UserError("say what to classify: either --text (once or more) or --input FILE (- for standard input)")
+    texts = options.text or _lines(options.input)
+    return "explain" if options.explain else "serving_default", ({"text": text} for text in texts)
+
+
+def _lines(path: str) -> Iterator[str]:
+    if path == "-":
+        yield from (line.rstrip("\n") for line in sys.stdin)
+        return
+    if not Path(path).is_file():
+        raise UserError(f"{path}: no such file; --input names a text file, or - for standard input")
+    with open(path, encoding="utf-8", errors="replace") as file:
+        yield from (line.rstrip("\n") for line in file)
+
+
+def table(metrics: dict[str, Any]) -> list[str]:
+    """The metrics for the terminal."""
+    from keras_apps.metrics.classification import report_lines
+
+    return report_lines(metrics)
+
+
+def draw(metrics: dict[str, Any], folder: str) -> None:
+    """Writes confusion_matrix.png."""
+    from keras_apps.files import atomic_file
+    from keras_apps.metrics.classification import draw_confusion_matrix
+
+    with atomic_file(Path(folder) / "confusion_matrix.png") as temporary:
+        draw_confusion_matrix(metrics, temporary)
+
+
+APP = runner.App(
+    name="sentiment",
+    summary="Text in, its sentiment (or any other class) out, with calibrated probabilities.",
+    model="keras_apps.models.sentiment:SentimentClassifier",
+    load="keras_apps.data.sentiment:load",
+    model_flags=ModelFlags,
+    compile_flags=CompileFlags,
+    data_flags=DataFlags,
+    predict_flags=PredictFlags,
+    requests=requests,
+    table=table,
+    draw=draw,
+)
+
+if __name__ == "__main__":
+    runner.main(APP)

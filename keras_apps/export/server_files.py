@@ -1,0 +1,84 @@
+"""What TensorFlow Serving is to be told: which models, how to batch, how to be started."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from keras_apps.files import atomic_file
+
+# The images' tag is the TensorFlow that the exports were tested with.
+_IMAGE = "tensorflow/serving:2.21.0"
+
+
+def write_batching_params(path: Path, batch_sizes: Sequence[int]) -> None:
+    """Writes `batching_params.pbtxt`, read per model with `--enable_per_model_batching_parameters`.
+
+    Args:
+        path: of the file.
+        batch_sizes: the only sizes that reach the model; what is left over is padded to the next of them.
+    """
+    sizes = sorted(batch_sizes)
+    lines = [f"max_batch_size {{ value: {sizes[-1]} }}"]
+    lines += [f"allowed_batch_sizes: {size}" for size in sizes]
+    # Long enough to gather requests that arrive together, too short to be felt.
+    lines += ["batch_timeout_micros { value: 2000 }", "max_enqueued_batches { value: 64 }"]
+    path.write_text("\n".join(lines) + "\n")
+
+
+def write_server_files(saved_models: Path, *, server_xla: bool) -> None:
+    """Writes models.config and docker-compose.yml for all models that are there.
+
+    Args:
+        saved_models: the folder of the models.
+        server_xla: start the server with XLA.
+    """
+    names = sorted(
+        folder.name
+        for folder in saved_models.iterdir()
+        if folder.is_dir() and any((version / "saved_model.pb").is_file() for version in folder.glob("[0-9]*"))
+    )
+    entries = "".join(
+        f'  config {{ name: "{name}" base_path: "/models/{name}" model_platform: "tensorflow" }}\n' for name in names
+    )
+    with atomic_file(saved_models / "models.config") as temporary:
+        temporary.write_text(f"model_config_list {{\n{entries}}}\n")
+    with atomic_file(saved_models / "docker-compose.yml") as temporary:
+        temporary.write_text(_compose(server_xla))
+
+
+def _compose(server_xla: bool) -> str:
+    flags = [
+        "--model_config_file=/models/models.config",
+        "--model_config_file_poll_wait_seconds=30",
+        "--enable_batching",
+        "--enable_per_model_batching_parameters",
+    ]
+
+    def service(name: str, image: str, extra: list[str], rest: str) -> str:
+        command = "\n".join(f"      - {flag}" for flag in flags + extra)
+        return f"""  {name}:
+    image: {image}
+    restart: unless-stopped
+    ports: ["8500:8500", "8501:8501"]
+    volumes: [".:/models:ro"]
+    command:
+{command}
+{rest}"""
+
+    cpu = service("serving", _IMAGE, ["--xla_cpu_compilation_enabled"] if server_xla else [], '    profiles: ["cpu"]\n')
+    gpu = service(
+        "serving-gpu",
+        f"{_IMAGE}-gpu",
+        ["--xla_gpu_compilation_enabled"] if server_xla else [],
+        """    profiles: ["gpu"]
+    deploy:
+      resources:
+        reservations:
+          devices: [{driver: nvidia, count: all, capabilities: [gpu]}]
+""",
+    )
+    return f"""# docker compose --profile cpu up        or, with the NVIDIA container toolkit, --profile gpu
+services:
+{cpu}
+{gpu}"""

@@ -1,0 +1,102 @@
+"""One way to ask a model, wherever it is: a `.keras` file, a SavedModel, a server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from keras_apps.errors import UserError
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    from keras_apps.models.servable import ServableModel
+
+Answerer = Callable[[Mapping[str, Sequence], str], dict[str, list]]
+"""Inputs by name, batch first, and the signature -> outputs by name. UserError where the request is refused."""
+
+
+def open_answerer(
+    name: str,
+    model_class: Callable[[], type[ServableModel]],
+    model: str = "",
+    server: str = "",
+    protocol: Literal["rest", "grpc"] = "rest",
+) -> Answerer:
+    """Opens what `model` or `server` names.
+
+    Args:
+        name: of the model on a server.
+        model_class: gives the class of a `.keras` file; asked only for one, since it imports TensorFlow.
+        model: a run directory, a `.keras` file, or an exported version or the folder of its versions.
+        server: `host:port` of a running server.
+        protocol: of the server.
+
+    Raises:
+        UserError: where it is not there, or both or neither are given.
+    """
+    if bool(model) == bool(server):
+        raise UserError("say who answers: either --model or --server")
+    if server:
+        from keras_apps.serving.client import Client
+
+        client = Client(server, protocol)
+        return lambda inputs, signature: client.predict(name, inputs, signature)
+    version = _exported_version(Path(model))
+    if version:
+        return _of_saved_model(version)
+    from keras_apps.training.fit import model_file
+
+    loaded = model_class().load(model_file(model))
+    return _of_functions(lambda inputs, signature: loaded.serve(signature, **inputs), set(loaded.signatures()))
+
+
+def _exported_version(path: Path) -> Path | None:
+    """The folder of a SavedModel: the path itself, or its newest version."""
+    if (path / "saved_model.pb").is_file():
+        return path
+    versions = [p for p in path.glob("*/saved_model.pb") if p.parent.name.isdigit()] if path.is_dir() else []
+    return max(versions, key=lambda p: int(p.parent.name)).parent if versions else None
+
+
+def _of_saved_model(path: Path) -> Answerer:
+    import tensorflow as tf
+    import tensorflow_text  # noqa: F401  the graph may use its operations
+
+    try:
+        signatures = tf.saved_model.load(str(path)).signatures
+    except (OSError, ValueError, tf.errors.OpError) as error:
+        raise UserError(f"{path}: can't be loaded as a SavedModel ({str(error).splitlines()[0]})") from error
+
+    def run(inputs: Mapping[str, Sequence], signature: str) -> dict[str, tf.Tensor]:
+        function = signatures[signature]
+        specs = function.structured_input_signature[1]
+        return function(**{key: tf.constant(inputs[key], dtype=spec.dtype) for key, spec in specs.items()})
+
+    return _of_functions(run, set(signatures))
+
+
+def _of_functions(run: Callable[..., Mapping[str, tf.Tensor]], signatures: set[str]) -> Answerer:
+    import tensorflow as tf
+
+    from keras_apps.serving.predict import readable
+
+    def answer(inputs: Mapping[str, Sequence], signature: str) -> dict[str, list]:
+        if signature not in signatures:
+            raise UserError(f"this model has no signature {signature!r}; it has: {', '.join(sorted(signatures))}")
+        try:
+            outputs = run(inputs, signature)
+        except tf.errors.InvalidArgumentError as error:
+            raise UserError(readable(error.message)) from error
+        return {name: _plain(name, value.numpy()) for name, value in sorted(outputs.items())}
+
+    return answer
+
+
+def _plain(name: str, values: np.ndarray) -> Any:
+    if values.dtype != object or name.endswith("_bytes"):
+        return values.tolist()
+    return np.vectorize(lambda value: value.decode("utf-8", "replace"), otypes=[object])(values).tolist()
