@@ -40,10 +40,10 @@ _BASE = dict(
     enjoyed="enjoy", loved="love", admired="admire", liked="like",
     hated="hate", regretted="regret", disliked="dislike", resented="resent",
 )  # fmt: skip
-_ASPECTS = (
+_ASPECTS = _words(
     "acting plot script dialogue music photography cast ending pacing story camerawork editing soundtrack humour "
     "direction opening"
-).split()
+)
 _KINDS = _words("film movie picture comedy drama thriller debut sequel remake romance")
 _INTENSIFIERS = ["", "", "", "really ", "truly ", "rather ", "remarkably ", "thoroughly ", "quite ", "just "]
 _BE_NEGATORS = ["not", "never", "hardly", "far from", "anything but", "by no means", "not at all", "in no way"]

@@ -55,8 +55,8 @@ def load(
     """
     if not (validation_fraction >= 0 and test_fraction >= 0 and validation_fraction + test_fraction < 1):
         raise UserError(
-            f"validation_fraction={validation_fraction} and test_fraction={test_fraction}: neither may be negative, and "
-            "together they must be below 1"
+            f"validation_fraction={validation_fraction} and test_fraction={test_fraction}: neither may be "
+            "negative, and together they must be below 1"
         )
     data = os.fspath(data)
     text = Column(TEXT_NAMES, "--text_key", text_key)
@@ -119,12 +119,13 @@ def _complete(rows: dict[str, Rows], where: str, validation_fraction: float, tes
     missing = {split: fraction for split, fraction in fractions.items() if fraction and split not in rows}
     train = rows["train"]
     texts, labels = zip(*train, strict=True)
-    parts = grouping.split(texts, labels, missing, seed) if missing else {"train": grouping.shuffled(len(train), seed)}
+    parts = grouping.split(texts, labels, missing, seed)
     carved = {split: [train[index] for index in indices] for split, indices in parts.items()}
     for split in missing:
         if not carved[split]:
             raise UserError(
-                f"{where}: {len(train)} rows are too few to carve a {split} split from; add some or set its fraction to 0"
+                f"{where}: {len(train)} rows are too few, or too alike, to carve a {split} split from; add some or set "
+                "its fraction to 0"
             )
     logging.info("%s: %s", where, ", ".join(f"{len(r)} {split}" for split, r in {**rows, **carved}.items()))
     return Splits(**{split: _dataset(split_rows) for split, split_rows in {**rows, **carved}.items()})
