@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -64,8 +65,9 @@ def _exported_version(path: Path) -> Path | None:
 
 def _of_saved_model(path: Path) -> Answerer:
     import tensorflow as tf
-    import tensorflow_text  # noqa: F401  the graph may use its operations
 
+    if importlib.util.find_spec("tensorflow_text"):
+        importlib.import_module("tensorflow_text")  # the graph may use its operations
     try:
         signatures = tf.saved_model.load(str(path)).signatures
     except (OSError, ValueError, tf.errors.OpError) as error:

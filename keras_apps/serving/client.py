@@ -10,7 +10,7 @@ import dataclasses
 import http.client
 import json
 import urllib.parse
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -68,9 +68,12 @@ class Client:
         Raises:
             UserError: if the server can't be reached, takes too long, or refuses.
         """
-        return self._transport.predict(
-            model, inputs, signature, version, lambda: self._signature(model, signature, version)
-        )
+        # Known beforehand: REST leaves the name of a single output out, and gRPC needs the inputs' types.
+        infos = self._signature(model, signature, version)
+        for name in inputs:
+            if name not in infos["inputs"]:
+                raise UserError(f"model {model!r} has no input {name!r}; it takes: {', '.join(infos['inputs'])}")
+        return self._transport.predict(model, inputs, signature, version, infos)
 
     def _signature(self, model: str, signature: str, version: int | None) -> dict[str, Any]:
         key = (model, version)
@@ -143,12 +146,12 @@ class _Rest:
         self._timeout = timeout
 
     def predict(
-        self, model: str, inputs: Mapping[str, Any], signature: str, version: int | None, read_signature: Callable
+        self, model: str, inputs: Mapping[str, Any], signature: str, version: int | None, infos: Mapping[str, Any]
     ) -> dict[str, list]:
         columns = {name: _to_json(name, value) for name, value in inputs.items()}
         outputs = self._ask(model, version, ":predict", {"signature_name": signature, "inputs": columns})["outputs"]
-        if not isinstance(outputs, dict):  # a single output comes without its name
-            outputs = {next(iter(read_signature()["outputs"])): outputs}
+        if len(infos["outputs"]) == 1:
+            outputs = {next(iter(infos["outputs"])): outputs}
         return {name: _from_json(value) for name, value in outputs.items()}
 
     def status(self, model: str) -> dict[str, Any]:

@@ -102,7 +102,7 @@ class EmbeddedServer:
         self.rest_port = rest_socket.getsockname()[1]
         config = uvicorn.Config(
             RestApi(self._catalog, self._pool, self._max_request_bytes),
-            http="h11",  # it drops the rest of a body that was refused; others would reset the connection
+            http="h11",
             ws="none",
             lifespan="off",
             log_config=None,
@@ -166,17 +166,19 @@ def bind(host: str, port: int, what: str) -> socket.socket:
     Raises:
         UserError: if the port can't be had.
     """
+    if not 0 <= port < 2**16:  # the C library takes what is left of it
+        raise UserError(f"cannot listen on {what} port {port}: ports go from 0 to 65535")
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         bound = socket.socket(family, kind, protocol)
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         raise UserError(f"cannot listen on {host}: {error}") from None
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a server just stopped leaves the port waiting
         bound.bind(address)
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         bound.close()
-        raise _port_taken(what, host, port, getattr(error, "strerror", None) or str(error)) from None
+        raise _port_taken(what, host, port, error.strerror or str(error)) from None
     return bound
 
 

@@ -45,15 +45,12 @@ class Grpc:
         self._model = model_service_pb2_grpc.ModelServiceStub(channel)
 
     def predict(
-        self, model: str, inputs: Mapping[str, Any], signature: str, version: int | None, read_signature: Callable
+        self, model: str, inputs: Mapping[str, Any], signature: str, version: int | None, infos: Mapping[str, Any]
     ) -> dict[str, list]:
         """Runs a signature; see `Client.predict`."""
         request = predict_pb2.PredictRequest(model_spec=_model_spec(model, version, signature))
-        infos = read_signature()["inputs"]
         for name, value in inputs.items():
-            if name not in infos:
-                raise UserError(f"model {model!r} takes no input {name!r}; it takes: {', '.join(sorted(infos))}")
-            dtype = tf.as_dtype(types_pb2.DataType.Value(infos[name]["dtype"]))
+            dtype = tf.as_dtype(types_pb2.DataType.Value(infos["inputs"][name]["dtype"]))
             request.inputs[name].CopyFrom(_tensor_proto(name, value, dtype))
         outputs = self._ask(model, self._prediction.Predict, request).outputs
         return {name: _to_python(name, tf.make_ndarray(tensor)) for name, tensor in outputs.items()}

@@ -205,7 +205,9 @@ def _end(process: subprocess.Popen) -> None:
 def _stop_signals() -> Iterator[threading.Event]:
     """An event that the signals to end this process set, instead of ending it at once."""
     stop = threading.Event()
-    numbers = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
+    numbers = [signal.SIGTERM, signal.SIGINT]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # it is ignored under nohup
+        numbers.append(signal.SIGHUP)
     previous = {number: signal.signal(number, lambda *_: stop.set()) for number in numbers}
     try:
         yield stop

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import logging
 import re
@@ -13,7 +14,7 @@ import grpc
 from google.protobuf import json_format
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from keras_apps.serving import json_tensor, messages
 from keras_apps.serving.catalog import Catalog
@@ -24,6 +25,7 @@ from keras_apps.serving.request_error import RequestError
 logger = logging.getLogger(__name__)
 
 _BODY_SECONDS = 60.0  # a client that sends more slowly would keep its place from others
+_DROP_SECONDS = 2.0
 
 _PATH = re.compile(
     r"/v1/models/(?P<model>[^/:]+)"
@@ -55,6 +57,29 @@ class _HttpError(Exception):
         self.headers = headers
 
 
+class _Body:
+    """A request's body, of which some may be left when the request is refused.
+
+    A client that is still sending when the connection closes sees a reset and not the answer: so what comes within a
+    short time is dropped first.
+    """
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._ended = False
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        self._ended = not message.get("more_body", False)
+        return message
+
+    async def drop_rest(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_DROP_SECONDS):
+                while not self._ended:
+                    await self.receive()
+
+
 class RestApi:
     """The application: model status, metadata and predict.
 
@@ -71,7 +96,8 @@ class RestApi:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request; whatever happens, in JSON."""
-        request = Request(scope, receive)
+        body = _Body(receive)
+        request = Request(scope, body.receive)
         try:
             response = Response(await self._answer(request), media_type="application/json")
         except _HttpError as error:
@@ -83,7 +109,8 @@ class RestApi:
         except Exception:
             logger.exception("%s %s failed", request.method, scope["path"])
             response = _refusal(500, "internal error; the server's log says more")
-        # Answers may be sent before the body is read: uvicorn then drops the rest of it as it comes in.
+        if request.headers.get("expect", "").lower() != "100-continue":  # such a client waits for leave to send it
+            await body.drop_rest()
         await response(scope, receive, send)
 
     async def _answer(self, request: Request) -> bytes:

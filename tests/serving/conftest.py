@@ -43,9 +43,21 @@ class Numbers(tf.Module):
     def total(self, x):
         return {"total": tf.reduce_sum(x)}
 
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.float16, name="x")])
+    def half(self, x):
+        return {"half": x}
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, name="x")])
+    def other_types(self, x):
+        return {"half": tf.cast(x, tf.float16), "brain": tf.cast(x, tf.bfloat16), "double": tf.cast(x, tf.float64) / 3}
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, name="x")])
+    def complex(self, x):
+        return {"z": tf.complex(x, x)}
+
     @tf.function(input_signature=[tf.TensorSpec([None], tf.int32, name="steps")])
     def slow(self, steps):
-        """Takes about 0.1 s per step on one core, and honours no interruption."""
+        """Takes some 20 to 100 ms per step on one core."""
         matrix = tf.ones([600, 600])
         for _ in tf.range(tf.reduce_max(steps) * 12):
             matrix = tf.linalg.matmul(matrix, matrix) / 600.0
@@ -66,23 +78,29 @@ class Picture(tf.Module):
         return {"image_bytes": inverted, "height": height}
 
 
-def save_echo(folder, version, suffix="!"):
-    """Writes a version beside and renames it into place, as the exporter does."""
-    model = Echo(suffix)
-    temporary = folder / f".incomplete-{version}"
-    tf.saved_model.save(model, str(temporary), signatures={"serving_default": model.serve})
-    temporary.rename(folder / str(version))
+@pytest.fixture(scope="session")
+def save_echo():
+    """save_echo(folder, version, suffix): writes a version beside and renames it into place, as the exporter does."""
+
+    def save(folder, version, suffix="!"):
+        model = Echo(suffix)
+        temporary = folder / f".incomplete-{version}"
+        tf.saved_model.save(model, str(temporary), signatures={"serving_default": model.serve})
+        temporary.rename(folder / str(version))
+
+    return save
 
 
 @pytest.fixture(scope="session")
-def exported(tmp_path_factory):
+def exported(tmp_path_factory, save_echo):
     """saved_models/ with three models; read only."""
     folder = tmp_path_factory.mktemp("exported")
     for name in ("echo", "numbers", "picture"):
         (folder / name).mkdir()
     save_echo(folder / "echo", 1)
     numbers = Numbers()
-    signatures = {"serving_default": numbers.serve, "log": numbers.log, "total": numbers.total, "slow": numbers.slow}
+    signatures = {name: getattr(numbers, name) for name in ("log", "total", "half", "other_types", "complex", "slow")}
+    signatures["serving_default"] = numbers.serve
     tf.saved_model.save(numbers, str(folder / "numbers" / "3"), signatures=signatures)
     picture = Picture()
     tf.saved_model.save(picture, str(folder / "picture" / "7"), signatures={"serving_default": picture.serve})

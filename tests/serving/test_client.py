@@ -70,6 +70,12 @@ def test_single_output_has_its_name_and_nan_survives(client):
     assert np.isnan(answer["y"][2])
 
 
+def test_other_types(client):
+    answer = client.predict("numbers", {"x": [0.5, -1]}, signature="other_types")
+    assert answer["half"] == answer["brain"] == [0.5, -1.0]
+    assert answer["double"] == [0.5 / 3, -1 / 3]
+
+
 def test_empty_batch(client):
     assert client.predict("echo", {"text": []}) == {"text": []}
 
@@ -95,7 +101,7 @@ def test_status_and_metadata(client):
     [
         ("absent", {"text": ["a"]}, "serving_default", "no model 'absent'"),
         ("echo", {"text": ["a"]}, "absent", "no signature 'absent'"),
-        ("echo", {"txt": ["a"]}, "serving_default", "takes"),
+        ("echo", {"txt": ["a"]}, "serving_default", "no input .txt.; it takes: text"),
         ("echo", {"text": [1]}, "serving_default", "text"),
         ("echo", {"text": [object()]}, "serving_default", "object"),
         ("numbers", {"x": [[1, 2]]}, "serving_default", "missing input: n"),
