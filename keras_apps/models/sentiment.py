@@ -154,6 +154,7 @@ class SentimentClassifier(ServableModel):
             initializer="ones",
             trainable=False,
             dtype="float32",
+            autocast=False,
         )
         self.loss_tracker = keras.metrics.Mean(name="loss")
         self.accuracy = keras.metrics.SparseCategoricalAccuracy(name="accuracy")

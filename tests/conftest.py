@@ -1,0 +1,81 @@
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def pytest_runtest_setup(item):
+    if item.get_closest_marker("gpu"):
+        import tensorflow as tf
+
+        if not tf.config.list_physical_devices("GPU"):
+            pytest.skip("needs a GPU, and TensorFlow sees none")
+
+
+@pytest.fixture(scope="session")
+def command():
+    """Runs `keras-apps APP VERB ...` as a user would, in a process of its own."""
+
+    def run(*arguments, input=None, status=0, env=None):
+        result = subprocess.run(
+            [sys.executable, "-m", "apps.command_line", *map(str, arguments)],
+            cwd=ROOT,
+            input=input,
+            capture_output=True,
+            text=True,
+            timeout=600,
+            env=os.environ | (env or {}),
+        )
+        assert result.returncode == status, f"status {result.returncode}\n{result.stdout}\n{result.stderr}"
+        return result
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def demo_run(command, tmp_path_factory):
+    """A sentiment model trained on the demo reviews through the command line: quality, export and answers hang on it."""
+    run_dir = tmp_path_factory.mktemp("runs") / "demo"
+    flags = ["--units", 32, "--embedding_dim", 32, "--learning_rate", 4e-3, "--averaging", 0.9, "--epochs", 8]
+    command("sentiment", "train", "--run_dir", run_dir, "--ngram_buckets", 4096, *flags)
+    return run_dir
+
+
+@pytest.fixture(scope="session")
+def demo_export(command, demo_run, tmp_path_factory):
+    """The folder of exports with one version of the demo model in it."""
+    saved_models = tmp_path_factory.mktemp("saved_models")
+    command("sentiment", "export", "--model", demo_run, "--saved_models", saved_models, "--server_xla")
+    return saved_models
+
+
+@pytest.fixture
+def tiny_table(tmp_path):
+    """A CSV of 120 reviews with three classes."""
+    words = {
+        "good": ["fine", "great", "lovely"],
+        "bad": ["dull", "awful", "weak"],
+        "so so": ["fair", "middling", "okay"],
+    }
+    path = tmp_path / "reviews.csv"
+    rows = [
+        f'"a {word} film, number {n}",{label}'
+        for n in range(40)
+        for label, some in words.items()
+        for word in [some[n % 3]]
+    ]
+    path.write_text("review,sentiment\n" + "\n".join(rows) + "\n")
+    return path
+
+
+@pytest.fixture
+def read_json():
+    return lambda path: json.loads(Path(path).read_text())

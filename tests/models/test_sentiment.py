@@ -1,0 +1,154 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_apps.errors import UserError
+from keras_apps.models.sentiment import SentimentClassifier
+
+TEXTS = ["a good film", "a bad film", "not a good film", "not a bad film, is it?"] * 2
+LABELS = ["pos", "neg", "neg", "pos"] * 2
+
+
+def examples(texts=TEXTS, labels=LABELS):
+    return tf.data.Dataset.from_tensor_slices({"text": list(texts), "label": list(labels)})
+
+
+def trained(epochs=60, **arguments):
+    options = {"units": 8, "embedding_dim": 8, "word_dropout": 0.0, "embedding_dropout": 0.0, "dropout": 0.0}
+    model = SentimentClassifier(**(options | arguments))
+    model.adapt(examples())
+    model.compile(learning_rate=0.02)
+    prepared = examples().map(lambda e: model.prepare(e, training=True))
+    model.fit(model.batches(prepared, 8, training=True, seed=1).repeat(epochs), verbose=0)
+    return model
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"cell": "rnn", "pooling": "last", "bidirectional": False},
+        {"cell": "lstm", "pooling": "attention", "depth": 2},
+        {"cell": "gru", "pooling": "max", "ngram_buckets": 64},
+        {"cell": "gru", "pooling": "mean", "dtype": "mixed_bfloat16"},
+    ],
+    ids=str,
+)
+def test_overfits_a_handful_of_examples(arguments):
+    """Negation can't be told from words alone, so the recurrent net must have learned the order."""
+    model = trained(**arguments)
+    report = model.measure(examples())
+    assert report["accuracy"] == 1.0 and report["log_loss"] < 0.1
+    if "ngram_buckets" not in arguments:
+        assert model.serve(text=["a bad film"])["label"].numpy().tolist() == [b"neg"]
+
+
+def test_learns_from_the_examples_what_they_decide():
+    model = SentimentClassifier(units=2)
+    model.adapt(examples(["x y", "x z", "y x"], ["10", "9", "a"]))
+    assert model.class_names == ["9", "10", "a"]
+    assert model.vocabulary == ["x", "y"]
+
+
+def test_prepared_examples_are_indices():
+    model = SentimentClassifier(units=2, vocabulary=["good", "film"], class_names=["neg", "pos"], ngram_buckets=32)
+    prepared = model.prepare({"text": tf.constant("good old film"), "label": tf.constant("pos")}, training=True)
+    assert prepared["tokens"].numpy().tolist() == [2, 1, 3]
+    assert int(prepared["label"]) == 1 and 4 <= len(prepared["ngrams"]) <= 5
+
+
+def test_padding_changes_no_answer():
+    model = SentimentClassifier(units=4, vocabulary=["good"], class_names=["a", "b"], ngram_buckets=32, seed=1)
+    alone = model.serve(text=["a good film"])["probabilities"]
+    beside_a_long_one = model.serve(text=["a good film", "word " * 100])["probabilities"]
+    np.testing.assert_allclose(alone[0], beside_a_long_one[0], atol=1e-6)
+
+
+def test_training_pads_to_few_shapes_for_xla():
+    model = SentimentClassifier(units=2, vocabulary=["w"], class_names=["a", "b"], ngram_buckets=32)
+    model.compile(xla=True)
+    some = examples(["w " * n for n in (1, 5, 20, 33, 60, 100)], ["a", "b"] * 3)
+    prepared = some.map(lambda e: model.prepare(e, training=True))
+    widths = {(b["tokens"].shape[1], b["ngrams"].shape[1]) for b in model.batches(prepared, 2, training=True)}
+    assert widths <= {(32, 64), (64, 128), (128, 256)} and len(widths) == 3
+
+
+def test_xla_gives_the_same_losses_and_gradients():
+    model = trained(epochs=1, ngram_buckets=64)
+    batch = next(iter(model.batches(examples().map(lambda e: model.prepare(e, training=True)), 8, training=False)))
+    model.compile(xla=False)
+    plain_logits, plain = model.losses_and_gradients(batch)
+    model.compile(xla=True)
+    logits, compiled = model.accelerate(model.losses_and_gradients)(batch)
+    for ours, theirs in zip(plain_logits + plain, logits + compiled, strict=True):
+        np.testing.assert_allclose(tf.convert_to_tensor(ours), tf.convert_to_tensor(theirs), rtol=1e-4, atol=1e-5)
+
+
+def test_calibration_makes_a_boastful_model_modest():
+    """A model that is right three times in four, and says it is always sure."""
+    texts, labels = ["good"] * 40, ["pos", "pos", "pos", "neg"] * 10
+    model = SentimentClassifier(units=2, vocabulary=["good"], class_names=["neg", "pos"])
+    model.head.kernel.assign(np.zeros(model.head.kernel.shape))
+    model.head.bias.assign([-5.0, 5.0])
+    prepared = examples(texts, labels).map(lambda e: model.prepare(e, training=False))
+    assert model.measure(examples(texts, labels))["calibration_error"] == pytest.approx(0.25, abs=0.01)
+    model.calibrate(model.batches(prepared, 8, training=False))
+    assert float(model.serve(text=["good"])["score"][0]) == pytest.approx(0.75, abs=0.01)
+    assert model.measure(examples(texts, labels))["calibration_error"] < 0.01
+
+
+def test_explains_with_weights_that_sum_to_one():
+    model = SentimentClassifier(units=2, vocabulary=["good"], class_names=["a", "b"])
+    answer = model.serve("explain", text=["Good, old film", "x"])
+    assert [w.decode() for w in answer["tokens"][0].numpy() if w] == ["good", ",", "old", "film"]
+    np.testing.assert_allclose(tf.reduce_sum(answer["weights"], 1), 1, rtol=1e-5)
+    assert not answer["weights"][1, 1:].numpy().any()
+    assert "explain" not in SentimentClassifier(pooling="max", vocabulary=["a"], class_names=["a", "b"]).signatures()
+
+
+@pytest.mark.parametrize("empty", ["", "  \n"])
+def test_an_empty_text_is_refused_by_its_place(empty):
+    model = SentimentClassifier(units=2, vocabulary=["good"], class_names=["a", "b"])
+    with pytest.raises(tf.errors.InvalidArgumentError, match="text 1 of the request is empty"):
+        model.serve(text=["good", empty])
+
+
+def test_strange_texts_get_an_answer():
+    model = SentimentClassifier(units=2, vocabulary=["good"], class_names=["a", "b"], max_length=40, ngram_buckets=32)
+    texts = ["\x00\x01", "💥" * 500, "word " * 5000, "<br/>", "é", b"\xff\xfe\xfa"]
+    scores = model.serve(text=texts)["score"].numpy()
+    assert np.isfinite(scores).all() and (scores >= 0.5).all()
+
+
+def test_unknown_classes_are_not_counted_as_mistakes():
+    model = SentimentClassifier(units=2, vocabulary=["good"], class_names=["neg", "pos"])
+    with pytest.raises(UserError, match=r"1 of 2 examples have a class that the model does not know \(neg, pos\)"):
+        model.measure(examples(["good", "good"], ["pos", "positive"]))
+
+
+def test_fine_tuning_keeps_vocabulary_and_replaces_the_head_for_other_classes():
+    parent = trained(epochs=1, ngram_buckets=64)
+    same = SentimentClassifier.from_config(parent.config_for(examples()))
+    assert same.inherit(parent) == (len(parent.weights), len(parent.weights))
+    other = examples(["so so"], ["middling"]).concatenate(examples())
+    child = SentimentClassifier.from_config(parent.config_for(other))
+    child.adapt(other)
+    copied, total = child.inherit(parent)
+    assert child.class_names == ["middling", "neg", "pos"] and child.vocabulary == parent.vocabulary
+    assert child.head.kernel.shape[-1] == 3 and 0 < copied < total
+    np.testing.assert_array_equal(child.embedding.embeddings, parent.embedding.embeddings)
+    # Other classes that are equally many: the head would fit, but must not be taken over.
+    swapped = SentimentClassifier.from_config(parent.config_for(examples(["x", "y"], ["cold", "hot"])))
+    swapped.adapt(examples(["x", "y"], ["cold", "hot"]))
+    swapped.inherit(parent)
+    assert not np.allclose(swapped.head.kernel, parent.head.kernel)
+    assert not np.allclose(swapped.ngrams.ratios, parent.ngrams.ratios)
+
+
+def test_a_frozen_encoder_stays_and_the_head_learns():
+    model = trained(epochs=1)
+    model.compile(freeze_encoder=True, learning_rate=0.1)
+    before = [np.array(w) for w in (model.embedding.embeddings, model.encoder[0].weights[0], model.head.kernel)]
+    prepared = examples().map(lambda e: model.prepare(e, training=True))
+    model.fit(model.batches(prepared, 8, training=True, seed=1), verbose=0)
+    after = [np.array(w) for w in (model.embedding.embeddings, model.encoder[0].weights[0], model.head.kernel)]
+    assert [np.array_equal(a, b) for a, b in zip(before, after, strict=True)] == [True, True, False]

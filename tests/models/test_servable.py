@@ -1,0 +1,178 @@
+import json
+import os
+import zipfile
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_apps.errors import UserError
+from keras_apps.files import atomic_file
+from keras_apps.models.sentiment import SentimentClassifier
+from keras_apps.models.servable import SCHEMA_VERSION, ServableModel, Signature
+
+
+def test_strings_pass_by_the_core():
+    def core(dense):
+        assert set(dense) == {"lengths"}
+        return {"doubled": dense["lengths"] * 2}
+
+    signature = Signature(
+        inputs={"text": tf.TensorSpec([None], tf.string)},
+        decode=lambda raw: {"lengths": tf.strings.length(raw["text"]), "text": raw["text"]},
+        core=core,
+        encode=lambda out: {"answer": tf.strings.join([out["text"], tf.strings.as_string(out["doubled"])])},
+        examples=[{"text": "a"}],
+    )
+    for xla in (False, True):
+        answer = signature.function(xla)({"text": tf.constant(["ab", "c"])})
+        assert answer["answer"].numpy().tolist() == [b"ab4", b"c2"]
+
+
+class Bucketed(ServableModel):
+    bucket_boundaries = (2, 4)
+
+    def length(self, example):
+        return tf.shape(example["x"])[0]
+
+    def augment(self, example, seed):
+        return example | {"noise": tf.random.stateless_uniform([], seed)}
+
+
+def ragged_examples(lengths):
+    rows = tf.ragged.constant([[n] * n for n in lengths], dtype=tf.int32)
+    return tf.data.Dataset.from_tensor_slices({"x": rows}).map(lambda e: {"x": e["x"]})
+
+
+def test_batches_hold_each_example_once_with_others_of_like_length():
+    lengths = [1, 2, 3, 4, 4, 2, 1, 9, 3, 1]
+    batches = list(Bucketed().batches(ragged_examples(lengths), 2, training=True, seed=5))
+    seen = sorted(int(row.max()) for batch in batches for row in batch["x"].numpy())
+    assert seen == sorted(lengths)
+    for batch in batches:
+        sizes = {int(row.max()) for row in batch["x"].numpy()}
+        assert sizes <= {1, 2} or sizes <= {3, 4} or sizes == {9}
+
+
+def test_epochs_differ_by_seed_repeat_by_seed_and_have_equally_many_batches():
+    examples = ragged_examples([1 + n % 5 for n in range(37)])
+
+    def epoch(seed):
+        return [batch["x"].numpy().tolist() for batch in Bucketed().batches(examples, 4, training=True, seed=seed)]
+
+    assert epoch(1) == epoch(1) != epoch(2)
+    assert len({len(epoch(seed)) for seed in range(8)}) == 1
+
+
+def test_augmentation_hangs_on_seed_and_place_alone():
+    def noise(seed):
+        batches = Bucketed().batches(ragged_examples([1] * 6), 6, training=True, seed=seed)
+        return next(iter(batches))["noise"].numpy()
+
+    assert len(set(noise(1))) == 6
+    np.testing.assert_array_equal(noise(1), noise(1))
+    assert not np.array_equal(noise(1), noise(2))
+    assert "noise" not in next(iter(Bucketed().batches(ragged_examples([1]), 1, training=False)))
+
+
+@pytest.fixture(scope="module")
+def model():
+    network = SentimentClassifier(
+        units=4, embedding_dim=4, vocabulary=["good", "bad"], class_names=["neg", "pos"], seed=7
+    )
+    network.branch_scales.assign([0.5])
+    return network
+
+
+def test_a_file_holds_everything(model, tmp_path):
+    path = tmp_path / "model.keras"
+    model.save_for_inference(path)
+    again = SentimentClassifier.load(path)
+    assert again.get_config() == model.get_config()
+    for ours, theirs in zip(model.weights, again.weights, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert os.listdir(tmp_path) == ["model.keras"]
+
+
+def test_a_file_holds_no_optimizer(tmp_path):
+    network = SentimentClassifier(units=4, embedding_dim=4, vocabulary=["good"], class_names=["a", "b"])
+    network.compile()
+    network.save_for_inference(tmp_path / "model.keras")
+    assert SentimentClassifier.load(tmp_path / "model.keras").optimizer is None
+    weights = sum(np.asarray(w).nbytes for w in network.weights)
+    with zipfile.ZipFile(tmp_path / "model.keras") as file:
+        assert file.getinfo("model.weights.h5").file_size < 2 * weights + 60_000
+
+
+@pytest.mark.parametrize(
+    ("version", "word"), [(SCHEMA_VERSION + 1, "newer"), (SCHEMA_VERSION - 1, "older"), (None, "older")]
+)
+def test_other_schema_versions_are_refused(model, tmp_path, version, word):
+    path = tmp_path / "model.keras"
+    model.save_for_inference(path)
+    with zipfile.ZipFile(path) as file:
+        parts = {name: file.read(name) for name in file.namelist()}
+    config = json.loads(parts["config.json"])
+    config["config"]["schema_version"] = version
+    parts["config.json"] = json.dumps(config).encode()
+    with zipfile.ZipFile(path, "w") as file:
+        for name, content in parts.items():
+            file.writestr(name, content)
+    with pytest.raises(UserError, match=word):
+        SentimentClassifier.load(path)
+
+
+def test_what_is_no_model_is_refused_in_one_line(model, tmp_path):
+    with pytest.raises(UserError, match="no such model file"):
+        SentimentClassifier.load(tmp_path / "none.keras")
+    (tmp_path / "torn.keras").write_bytes(b"PK\x03\x04 torn")
+    with pytest.raises(UserError, match="can't be read as a model"):
+        SentimentClassifier.load(tmp_path / "torn.keras")
+    keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]).save(tmp_path / "other.keras")
+    with pytest.raises(UserError, match="holds a Sequential, not a SentimentClassifier"):
+        SentimentClassifier.load(tmp_path / "other.keras")
+
+
+def test_code_in_a_model_file_is_not_run(tmp_path):
+    evil = keras.Sequential([keras.Input((2,)), keras.layers.Lambda(lambda x: x + 1)])
+    evil.save(tmp_path / "evil.keras")
+    with pytest.raises(UserError, match="can't be read"):
+        SentimentClassifier.load(tmp_path / "evil.keras")
+
+
+def test_averages_are_in_place_only_within(model):
+    network = SentimentClassifier(units=2, embedding_dim=2, vocabulary=["good"], class_names=["a", "b"])
+    network.compile(averaging=0.5)
+    bias = network.head.bias
+    ones = [keras.ops.ones_like(v) for v in network.trainable_variables]
+    network.optimizer.apply(ones, network.trainable_variables)
+    network.optimizer.apply(ones, network.trainable_variables)
+    raw = np.array(bias)
+    with network.averaged_weights():
+        averaged = np.array(bias)
+    # Adam moves by the learning rate: -0.001, -0.002; the average begins at the first and halves the distance.
+    np.testing.assert_allclose(raw, -0.002, rtol=1e-3)
+    np.testing.assert_allclose(averaged, -0.0015, rtol=1e-2)
+    np.testing.assert_array_equal(bias, raw)
+
+
+def test_gradients_are_clipped_by_their_joint_norm():
+    network = SentimentClassifier(units=2, embedding_dim=2, vocabulary=["good"], class_names=["a", "b"])
+    network.compile(clip_norm=1.0)
+    kept = {}
+    network.optimizer.apply = lambda gradients, variables: kept.update(
+        zip([v.path for v in variables], gradients, strict=True)
+    )
+    variables = network.trainable_variables[:2]
+    network.apply_gradients(network.optimizer, [tf.constant([3.0]), tf.constant([4.0])], variables)
+    np.testing.assert_allclose([float(g[0]) for g in kept.values()], [0.6, 0.8], rtol=1e-6)
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path):
+    path = tmp_path / "kept.txt"
+    path.write_text("old")
+    with pytest.raises(RuntimeError), atomic_file(path) as temporary:
+        temporary.write_text("new")
+        raise RuntimeError
+    assert path.read_text() == "old" and os.listdir(tmp_path) == ["kept.txt"]
