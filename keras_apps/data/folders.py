@@ -73,7 +73,7 @@ class Folder:
         left = set(names)
         for member, archive in self._members():
             name = member.name.removeprefix("./")
-            if name in left and member.isfile():
+            if name in left and _refusal(member, name) is None:
                 left.remove(name)
                 yield name, archive.extractfile(member)
 

@@ -20,8 +20,8 @@ from absl import logging
 
 # What more texts share than this says nothing of a topic.
 _MAX_SHARING = 60
-# The sum of the shared names' log-rarities from which on two texts are taken to be on one topic: about two rare names.
-_TOPIC_SCORE = 14.0
+# A name that only one text has would count 1, one that all have 0; so two texts are on one topic if they share two.
+_TOPIC_SCORE = 1.4
 # Topics chain through actors and places; without a cap half of the reviews end in one group.
 _MAX_GROUP = 60
 _SHINGLE = 5
@@ -87,12 +87,12 @@ def group(texts: Sequence[str]) -> np.ndarray:
     tokens = _Tokens([texts[index] for index in first])
 
     doc, shingle = tokens.shingles()
-    left, right, shared = _sharing(doc, shingle, count, lambda frequency: 1.0)
+    left, right, shared = _sharing(doc, shingle, count, lambda sharing: 1.0)
     lengths = np.bincount(doc, minlength=count)
     near = shared >= _SAME_SHINGLES * np.minimum(lengths[left], lengths[right])
     links = [left[near], right[near]]
 
-    left, right, shared = _sharing(*tokens.names(), count, lambda frequency: math.log(count / frequency))
+    left, right, shared = _sharing(*tokens.names(), count, lambda sharing: 1 - math.log(sharing, count))
     topic = np.flatnonzero(shared >= _TOPIC_SCORE)
     topic = topic[np.argsort(-shared[topic], kind="stable")]
     links = [np.concatenate(ends) for ends in zip(links, (left[topic], right[topic]), strict=True)]
@@ -178,6 +178,8 @@ def _sharing(
     pairs = 0
     for sharing in range(2, _MAX_SHARING + 1):
         of_features = starts[frequency == sharing]
+        if not len(of_features):
+            continue
         first, second = np.triu_indices(sharing, 1)
         pairs += len(of_features) * len(first)
         if pairs > _MAX_PAIRS:

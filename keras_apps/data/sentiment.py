@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import os
-from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import tensorflow as tf
 from absl import logging
@@ -14,7 +15,11 @@ from keras_apps.data import demo_reviews, grouping
 from keras_apps.data.folders import Folder, class_files, split_tables
 from keras_apps.data.splits import Splits
 from keras_apps.data.tables import MAX_FIELD, BadRows, Column, read_table, table_format
+from keras_apps.data.tfds_source import prepared
 from keras_apps.errors import UserError
+
+if TYPE_CHECKING:
+    import tensorflow_datasets as tfds
 
 TEXT_NAMES = ("text", "sentence", "review", "comment", "content", "description", "body", "message", "tweet", "phrase")
 LABEL_NAMES = ("label", "class", "sentiment", "category", "target", "polarity")
@@ -64,10 +69,19 @@ def load(
     if data == "demo":
         rows = {split: [(r.text, r.label) for r in reviews] for split, reviews in demo_reviews.generate(seed).items()}
         return Splits(**{split: _dataset(split_rows) for split, split_rows in rows.items()})
+    fractions = {"validation": validation_fraction, "test": test_fraction}
+    if data.startswith("tfds:"):
+        return _load_tfds(data.removeprefix("tfds:"), text, label, fractions, seed)
     bad_rows = BadRows(max_bad_rows)
     rows = _read(Path(data), (text, label), bad_rows)
     bad_rows.summarize()
-    return _complete(rows, data, validation_fraction, test_fraction, seed)
+    for split, split_rows in rows.items():
+        if not split_rows:
+            raise UserError(f"{data}: there are no rows in the {split} split")
+    if "train" not in rows:
+        raise UserError(f"{data}: there is {' and '.join(rows)} but no train split to go with it")
+    train = rows.pop("train")
+    return _complete(train, {split: _dataset(rows[split]) for split in rows}, data, fractions, seed)
 
 
 def _read(path: Path, columns: tuple[Column, Column], bad_rows: BadRows) -> dict[str, Rows]:
@@ -105,30 +119,84 @@ def _read(path: Path, columns: tuple[Column, Column], bad_rows: BadRows) -> dict
     return rows
 
 
-def _complete(rows: dict[str, Rows], where: str, validation_fraction: float, test_fraction: float, seed: int) -> Splits:
-    """Checks the rows that were read and carves the splits they lack out of `train`."""
-    for split, split_rows in rows.items():
-        if not split_rows:
-            raise UserError(f"{where}: there are no rows in the {split} split")
-    if "train" not in rows:
-        raise UserError(f"{where}: there is {' and '.join(rows)} but no train split to go with it")
-    classes = Counter(label for _, label in rows["train"])
+def _load_tfds(name: str, text: Column, label: Column, fractions: dict[str, float], seed: int) -> Splits:
+    """Streams the splits of a data set; only where one must be carved is the training part read into memory."""
+    builder = prepared(name)
+    where = f"tfds:{name}"
+    parts: dict[str, tf.data.Dataset] = {}
+    for split in ("train", "validation", "test"):
+        if split in builder.info.splits:
+            examples = builder.as_dataset(split=split)
+            text_key = text.choose(list(examples.element_spec), where)
+            label_key = label.choose(list(examples.element_spec), where)
+            feature = builder.info.features[label_key]
+            _check_spec(examples.element_spec, text_key, label_key, where)
+            if _is_labelled(examples, label_key, feature):
+                parts[split] = examples.map(functools.partial(_as_example, text_key, label_key, feature))
+            else:
+                logging.info("%s: the %s split has no labels and is left out", where, split)
+    if "train" not in parts:
+        raise UserError(f"{where}: it has no train split; its splits are: {', '.join(builder.info.splits)}")
+    if "test" not in parts and "validation" in parts:
+        # Published scores of such sets (GLUE's) are those on their validation split, so it must not choose the model.
+        parts["test"] = parts.pop("validation")
+        logging.info("%s: the validation split serves as the test split", where)
+    if all(split in parts or not fraction for split, fraction in fractions.items()):
+        return Splits(**parts)
+    train = [(row["text"].decode(), row["label"].decode()) for row in parts.pop("train").as_numpy_iterator()]
+    return _complete(train, parts, where, fractions, seed)
+
+
+def _check_spec(spec: dict[str, tf.TensorSpec], text_key: str, label_key: str, where: str) -> None:
+    for key, is_fit, flag in (
+        (text_key, lambda dtype: dtype == tf.string, "--text_key"),
+        (label_key, lambda dtype: dtype == tf.string or dtype == tf.bool or dtype.is_integer, "--label_key"),
+    ):
+        found = spec[key]
+        if not isinstance(found, tf.TensorSpec) or found.shape.rank != 0 or not is_fit(found.dtype):
+            raise UserError(f"{where}: {key!r} holds no {flag[2:-4]} but {found}; name another with {flag}")
+
+
+def _is_labelled(examples: tf.data.Dataset, key: str, feature: tfds.features.FeatureConnector) -> bool:
+    """Tells whether labels are there at all: test splits that are kept secret have -1 throughout."""
+    first = next(examples.take(1).as_numpy_iterator(), None)
+    return first is None or not hasattr(feature, "num_classes") or first[key] >= 0
+
+
+def _as_example(
+    text_key: str, label_key: str, feature: tfds.features.FeatureConnector, row: dict[str, tf.Tensor]
+) -> dict[str, tf.Tensor]:
+    label = row[label_key]
+    names = getattr(feature, "names", None)
+    if names:
+        label = tf.gather(tf.constant(names), label)
+    elif label.dtype == tf.bool:
+        label = tf.where(label, "true", "false")
+    elif label.dtype != tf.string:
+        label = tf.strings.as_string(label)
+    return {"text": row[text_key], "label": label}
+
+
+def _complete(
+    train: Rows, others: dict[str, tf.data.Dataset], where: str, fractions: dict[str, float], seed: int
+) -> Splits:
+    """Carves the splits that are not among `others` out of the training rows."""
+    classes = {label for _, label in train}
     if len(classes) < 2:
         raise UserError(f"{where}: every row has the class {next(iter(classes))!r}; at least two classes are needed")
-    fractions = {"validation": validation_fraction, "test": test_fraction}
-    missing = {split: fraction for split, fraction in fractions.items() if fraction and split not in rows}
-    train = rows["train"]
+    missing = {split: fraction for split, fraction in fractions.items() if fraction and split not in others}
     texts, labels = zip(*train, strict=True)
     parts = grouping.split(texts, labels, missing, seed)
-    carved = {split: [train[index] for index in indices] for split, indices in parts.items()}
-    for split in missing:
-        if not carved[split]:
+    for split, indices in parts.items():
+        if not indices:
             raise UserError(
                 f"{where}: {len(train)} rows are too few, or too alike, to carve a {split} split from; add some or set "
                 "its fraction to 0"
             )
-    logging.info("%s: %s", where, ", ".join(f"{len(r)} {split}" for split, r in {**rows, **carved}.items()))
-    return Splits(**{split: _dataset(split_rows) for split, split_rows in {**rows, **carved}.items()})
+    carved = {split: _dataset([train[index] for index in indices]) for split, indices in parts.items()}
+    splits = {**others, **carved}
+    logging.info("%s: %s", where, ", ".join(f"{int(part.cardinality())} {name}" for name, part in splits.items()))
+    return Splits(**splits)
 
 
 def _dataset(rows: Iterable[tuple[str, str]]) -> tf.data.Dataset:

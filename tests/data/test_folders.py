@@ -1,0 +1,128 @@
+import io
+import os
+import tarfile
+
+import pytest
+
+from keras_apps.data import folders
+from keras_apps.data.folders import Folder, class_files, split_tables
+from keras_apps.data.tables import BadRows
+from keras_apps.errors import UserError
+
+
+def make_tar(path, members):
+    """Writes a tar of {name: content}, or of TarInfo objects for what is not a file."""
+    with tarfile.open(path, "w:gz" if path.name.endswith("gz") else "w") as archive:
+        for member in members:
+            if isinstance(member, tarfile.TarInfo):
+                archive.addfile(member)
+            else:
+                info = tarfile.TarInfo(member[0])
+                info.size = len(member[1])
+                archive.addfile(info, io.BytesIO(member[1]))
+    return path
+
+
+def special(name, kind, target=""):
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = kind, target
+    return info
+
+
+@pytest.mark.parametrize("name", ["a.tar", "a.tar.gz", "a.tgz", "folder"])
+def test_lists_and_reads_the_same_from_folder_and_archive(tmp_path, name):
+    files = [("b/2.txt", b"two"), ("a/1.txt", b"one"), ("a/.DS_Store", b"x"), ("__MACOSX/a/._1.txt", b"x")]
+    path = tmp_path / name
+    if name == "folder":
+        for file, content in files:
+            (path / file).parent.mkdir(parents=True, exist_ok=True)
+            (path / file).write_bytes(content)
+    else:
+        make_tar(path, [("./" + file, content) for file, content in files])
+    assert Folder.is_one(path)
+    folder = Folder(path, BadRows(0))
+    assert sorted(folder.names) == ["a/1.txt", "b/2.txt"]
+    assert {name: file.read() for name, file in folder.open(folder.names)} == {"a/1.txt": b"one", "b/2.txt": b"two"}
+
+
+def test_a_hostile_archive_leads_nowhere(tmp_path, caplog):
+    secret = tmp_path / "secret.txt"
+    secret.write_text("secret")
+    path = make_tar(
+        tmp_path / "a.tar",
+        [
+            ("../up.txt", b"x"),
+            ("/abs.txt", b"x"),
+            ("a/../../b.txt", b"x"),
+            special("a/link.txt", tarfile.SYMTYPE, str(secret)),
+            special("a/hard.txt", tarfile.LNKTYPE, "../secret.txt"),
+            special("a/device.txt", tarfile.CHRTYPE),
+            special("a/pipe.txt", tarfile.FIFOTYPE),
+            ("a/fine.txt", b"fine"),
+        ],
+    )
+    bad = BadRows(7)
+    folder = Folder(path, bad)
+    assert folder.names == ["a/fine.txt"] and bad.count == 7
+    assert [file.read() for _, file in folder.open(["a/fine.txt", "a/link.txt", "../up.txt"])] == [b"fine"]
+    with pytest.raises(UserError, match=r"\.\./up\.txt: its path leads out"):
+        Folder(path, BadRows(0))
+    assert sorted(os.listdir(tmp_path)) == ["a.tar", "secret.txt"]
+
+
+def test_archives_that_cannot_be_read(tmp_path, monkeypatch):
+    whole = make_tar(tmp_path / "a.tar.gz", [(f"{i}.txt", os.urandom(999)) for i in range(99)])
+    for content in (b"", b"nothing", whole.read_bytes()[:5000]):
+        (tmp_path / "b.tar.gz").write_bytes(content)
+        with pytest.raises(UserError, match=r"b\.tar\.gz: can't be read"):
+            list(Folder(tmp_path / "b.tar.gz", BadRows(0)).open(["98.txt"]))
+    monkeypatch.setattr(folders, "MAX_BYTES", 50_000)
+    with pytest.raises(UserError, match="holds more than 50,000 bytes"):
+        Folder(whole, BadRows(0))
+
+
+def test_a_header_that_asks_for_gigabytes_is_refused(tmp_path):
+    info = special("a.txt", tarfile.XHDTYPE)
+    info.size = 2**33
+    (tmp_path / "a.tar").write_bytes(info.tobuf(tarfile.GNU_FORMAT) + b"0" * 1024)
+    with pytest.raises(UserError, match="the archive is refused"):
+        Folder(tmp_path / "a.tar", BadRows(0))
+
+
+def test_links_in_a_folder_cannot_loop(tmp_path):
+    (tmp_path / "pos").mkdir()
+    (tmp_path / "pos" / "1.txt").write_text("good")
+    (tmp_path / "pos" / "again").symlink_to(tmp_path)
+    os.mkfifo(tmp_path / "pos" / "pipe.txt")
+    names = Folder(tmp_path, BadRows(0)).names
+    assert "pos/1.txt" in names and "pos/pipe.txt" not in names and len(names) < 9
+
+
+def test_split_tables():
+    names = ["notes.txt", "data/train.jsonl", "data/dev.tsv.gz", "data/TEST.csv", "data/other.csv", "a/b/train.csv"]
+    assert split_tables(names, "x") == {
+        "train": "data/train.jsonl",
+        "validation": "data/dev.tsv.gz",
+        "test": "data/TEST.csv",
+    }
+    with pytest.raises(UserError, match=r"x: dev.csv and val.csv could both be the validation split"):
+        split_tables(["train.csv", "val.csv", "dev.csv"], "x")
+
+
+@pytest.mark.parametrize("top", ["", "aclImdb/"])
+def test_class_files_of_the_aclimdb_layout(top):
+    names = ["README", "imdbEr.txt", "train/urls_pos.txt", "train/unsup/1.txt", "train/pos/1.txt", "train/neg/2.txt"]
+    names += ["train/pos/1.feat", "test/pos/3.txt", "dev/neg/4.txt"]
+    assert class_files([top + name for name in names], (".txt",)) == {
+        "train": [(top + "train/neg/2.txt", "neg"), (top + "train/pos/1.txt", "pos")],
+        "test": [(top + "test/pos/3.txt", "pos")],
+        "validation": [(top + "dev/neg/4.txt", "neg")],
+    }
+
+
+def test_class_files_without_splits():
+    names = ["set/pos/1.txt", "set/neg/2.txt", "set/neg/3.txt", "set/readme.txt"]
+    assert class_files(names, (".txt",)) == {
+        "train": [("set/neg/2.txt", "neg"), ("set/neg/3.txt", "neg"), ("set/pos/1.txt", "pos")]
+    }
+    assert class_files(["readme.txt", "a.csv"], (".txt",)) == {}

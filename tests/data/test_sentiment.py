@@ -1,0 +1,223 @@
+import gzip
+import json
+import os
+import tarfile
+import time
+from pathlib import Path
+
+import pytest
+import tensorflow as tf
+
+from keras_apps.data import sentiment
+from keras_apps.errors import UserError
+
+SHARED = Path(os.environ.get("KERAS_APPS_SHARED_DATA", Path(__file__).parents[3] / "shared" / "data"))
+
+
+def rows(examples):
+    return [(row["text"].decode(), row["label"].decode()) for row in examples.as_numpy_iterator()]
+
+
+def table(path, labels=("pos", "neg"), count=40, start=0):
+    lines = [f"{path.stem} text number {i},{labels[i % len(labels)]}" for i in range(start, start + count)]
+    path.write_text("text,label\n" + "\n".join(lines) + "\n")
+    return path
+
+
+def sizes(splits):
+    parts = (splits.train, splits.validation, splits.test)
+    return [None if part is None else int(part.cardinality()) for part in parts]
+
+
+def test_demo():
+    splits = sentiment.load()
+    assert sizes(splits) == [4000, 500, 1000]
+    assert splits.train.element_spec == {"text": tf.TensorSpec((), tf.string), "label": tf.TensorSpec((), tf.string)}
+    assert {label for _, label in rows(splits.test)} == {"pos", "neg"}
+    assert rows(sentiment.load(seed=0).test) == rows(splits.test) != rows(sentiment.load(seed=1).test)
+
+
+def test_a_table_is_split_by_fractions_and_seed(tmp_path):
+    path = table(tmp_path / "a.csv", count=100)
+    splits = sentiment.load(path, validation_fraction=0.2, test_fraction=0.1)
+    assert sizes(splits) == [70, 20, 10]
+    assert len(set(rows(splits.split("all")))) == 100
+    assert rows(sentiment.load(path, validation_fraction=0.2).test) == rows(splits.test)
+    assert rows(sentiment.load(path, seed=1).test) != rows(sentiment.load(path, seed=0).test)
+
+
+def test_fractions_of_zero_leave_everything_in_train(tmp_path):
+    path = table(tmp_path / "a.csv")
+    assert sizes(sentiment.load(path, validation_fraction=0, test_fraction=0)) == [40, None, None]
+    assert sizes(sentiment.load(path, test_fraction=0))[2] is None
+    with pytest.raises(UserError, match="below 1"):
+        sentiment.load(path, validation_fraction=0.5, test_fraction=0.5)
+
+
+def test_a_folder_of_tables_keeps_its_own_splits(tmp_path):
+    table(tmp_path / "train.csv")
+    (tmp_path / "dev.tsv.gz").write_bytes(gzip.compress(b"sentence\tclass\nfine\tpos\nawful\tneg\n"))
+    splits = sentiment.load(tmp_path)
+    assert rows(splits.validation) == [("fine", "pos"), ("awful", "neg")]
+    assert sizes(splits) == [36, 2, 4]
+    (tmp_path / "test.jsonl").write_text(json.dumps({"review": "so so", "label": "neg"}))
+    assert sizes(sentiment.load(tmp_path)) == [40, 2, 1]
+
+
+@pytest.mark.parametrize("kind", ["folder", "tar", "tar.gz"])
+def test_class_folders(tmp_path, kind):
+    root = tmp_path / "aclImdb"
+    for split, count in (("train", 20), ("test", 3)):
+        for label in ("pos", "neg", "unsup"):
+            (root / split / label).mkdir(parents=True)
+            for i in range(count):
+                (root / split / label / f"{i}_7.txt").write_text(f"{split} {label} words {i}\n")
+    path = root
+    if kind != "folder":
+        path = tmp_path / f"a.{kind}"
+        with tarfile.open(path, "w:gz" if kind == "tar.gz" else "w") as archive:
+            archive.add(root, "aclImdb")
+    splits = sentiment.load(path)
+    assert sizes(splits) == [36, 4, 6]
+    assert sorted(rows(splits.test))[0] == ("test neg words 0", "neg")
+    assert {label for _, label in rows(splits.train)} == {"pos", "neg"}
+
+
+def test_tables_in_an_archive(tmp_path):
+    table(tmp_path / "train.csv")
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        archive.add(tmp_path / "train.csv", "reviews/train.csv")
+    assert sizes(sentiment.load(tmp_path / "a.tar")) == [32, 4, 4]
+
+
+def test_class_files_that_hold_no_text_are_counted(tmp_path):
+    for label in ("pos", "neg"):
+        (tmp_path / label).mkdir()
+        for i in range(10):
+            (tmp_path / label / f"{i}.txt").write_text(f"{label} words {i}")
+    (tmp_path / "pos" / "empty.txt").write_text(" \n")
+    (tmp_path / "pos" / "latin.txt").write_bytes(b"caf\xe9")
+    assert len(rows(sentiment.load(tmp_path, max_bad_rows=2).split("all"))) == 20
+    with pytest.raises(UserError, match=r"more than 1 malformed.*pos/empty\.txt: empty; .*latin\.txt: not UTF-8"):
+        sentiment.load(tmp_path, max_bad_rows=1)
+
+
+def test_what_cannot_be_loaded_says_so_in_one_line(tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "only").mkdir()
+    table(tmp_path / "only" / "test.csv")
+    (tmp_path / "header.csv").write_text("text,label\n")
+    (tmp_path / "picture.png").write_bytes(b"x")
+    (tmp_path / "same.csv").write_text("text,label\n" + "the same words,pos\nthe same words,neg\n" * 9)
+    for data, message in (
+        (tmp_path / "none.csv", "no such file or folder; --data takes demo, tfds:NAME"),
+        (tmp_path / "picture.png", "not a kind of data"),
+        (tmp_path / "empty", "nothing that is understood.*pos/"),
+        (tmp_path / "only", "no train split"),
+        (tmp_path / "header.csv", "no rows"),
+        (table(tmp_path / "one.csv", labels=["pos"]), "every row has the class 'pos'"),
+        (tmp_path / "same.csv", "too few, or too alike"),
+        (table(tmp_path / "two.csv", count=2), "2 rows are too few"),
+    ):
+        with pytest.raises(UserError, match=message) as caught:
+            sentiment.load(data)
+        assert "\n" not in str(caught.value)
+
+
+def test_keys_choose_the_columns(tmp_path):
+    (tmp_path / "a.csv").write_text("Summary,Stars\n" + "".join(f"words {i},{i % 3}\n" for i in range(30)))
+    with pytest.raises(UserError, match="--text_key"):
+        sentiment.load(tmp_path / "a.csv")
+    splits = sentiment.load(tmp_path / "a.csv", text_key="summary", label_key="Stars")
+    assert {label for _, label in rows(splits.train)} == {"0", "1", "2"}
+
+
+@pytest.fixture
+def tfds_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+    return tmp_path
+
+
+def store(folder, name, label, splits):
+    """Writes a tensorflow-datasets set of {split: number of rows}, or of {split: label} for one that keeps it secret."""
+    import tensorflow_datasets as tfds
+
+    place = folder / name / "1.0.0"
+    place.mkdir(parents=True)
+    features = tfds.features.FeaturesDict({"sentence": tfds.features.Text(), "label": label, "idx": tf.int32})
+    identity = tfds.core.dataset_info.DatasetIdentity(
+        name=name, version=tfds.core.Version("1.0.0"), data_dir=str(place), module_name=name
+    )
+    writer = tfds.core.SequentialWriter(tfds.core.DatasetInfo(builder=identity, features=features), 1000)
+    writer.initialize_splits(list(splits))
+    for split, labels in splits.items():
+        writer.add_examples(
+            {split: [{"sentence": f"{split} text {i}", "label": value, "idx": i} for i, value in enumerate(labels)]}
+        )
+    writer.close_all()
+
+
+def test_tfds_labels_have_names_and_missing_splits_are_carved(tfds_folder):
+    import tensorflow_datasets as tfds
+
+    label = tfds.features.ClassLabel(names=["negative", "positive"])
+    store(tfds_folder, "tiny_pair", label, {"train": [0, 1] * 20, "test": [1, 0, 1], "unsupervised": [-1] * 4})
+    splits = sentiment.load("tfds:tiny_pair")
+    assert sizes(splits) == [36, 4, 3]
+    assert rows(splits.test) == [("test text 0", "positive"), ("test text 1", "negative"), ("test text 2", "positive")]
+    assert sizes(sentiment.load("tfds:tiny_pair", validation_fraction=0)) == [40, None, 3]
+
+
+def test_tfds_test_split_without_labels_gives_way_to_the_validation_split(tfds_folder):
+    import tensorflow_datasets as tfds
+
+    label = tfds.features.ClassLabel(names=["negative", "positive"])
+    store(tfds_folder, "tiny_glue", label, {"train": [0, 1] * 20, "validation": [1, 0], "test": [-1] * 5})
+    splits = sentiment.load("tfds:tiny_glue")
+    assert sizes(splits) == [36, 4, 2]
+    assert [label for _, label in rows(splits.test)] == ["positive", "negative"]
+
+
+@pytest.mark.parametrize(
+    "dtype, values, names", [(tf.int64, [-1, 1], ["-1", "1"]), (tf.string, ["a", "b"], ["a", "b"])]
+)
+def test_tfds_labels_without_names(tfds_folder, dtype, values, names):
+    store(tfds_folder, "tiny_plain", dtype, {"train": values * 10, "validation": values, "test": values})
+    splits = sentiment.load("tfds:tiny_plain")
+    assert sizes(splits) == [20, 2, 2]
+    assert [label for _, label in rows(splits.validation)] == names
+
+
+def test_tfds_keys_and_names_that_do_not_fit(tfds_folder):
+    store(tfds_folder, "tiny_bad", tf.float32, {"train": [0.5, 1.5], "test": [0.5]})
+    for data, keys, message in (
+        ("tfds:tiny_bad", {}, "'label' holds no label.*--label_key"),
+        ("tfds:tiny_bad", {"text_key": "idx", "label_key": "sentence"}, "'idx' holds no text.*--text_key"),
+        ("tfds:tiny_bad", {"text_key": "nope"}, "no column 'nope'.*'sentence'"),
+        ("tfds:no_such_set_at_all", {}, "no such data set or config"),
+        ("tfds:glue/no_such_config", {}, "no such data set or config"),
+        ("tfds:not a name!", {}, "no such data set or config"),
+    ):
+        with pytest.raises(UserError, match=message) as caught:
+            sentiment.load(data, **keys)
+        assert "\n" not in str(caught.value) and len(str(caught.value)) < 500
+
+
+@pytest.mark.shared_data
+@pytest.mark.skipif(not (SHARED / "sst2").is_dir(), reason=f"no {SHARED}; set KERAS_APPS_SHARED_DATA")
+def test_sst2_folder():
+    splits = sentiment.load(SHARED / "sst2", test_fraction=0)
+    assert sizes(splits) == [67349, 872, None]
+    assert {label for _, label in rows(splits.validation)} == {"0", "1"}
+
+
+@pytest.mark.shared_data
+@pytest.mark.skipif(not (SHARED / "imdb").is_dir(), reason=f"no {SHARED}; set KERAS_APPS_SHARED_DATA")
+def test_imdb_is_read_and_grouped_quickly():
+    started = time.monotonic()
+    splits = sentiment.load(SHARED / "imdb" / "train.jsonl.gz")
+    assert time.monotonic() - started < 60
+    assert sizes(splits) == pytest.approx([20000, 2500, 2500], abs=25)
+    validation = rows(splits.validation)
+    assert sum(label == "pos" for _, label in validation) == pytest.approx(1250, abs=25)
+    assert not {text for text, _ in validation} & {text for text, _ in rows(splits.train)}
