@@ -97,9 +97,12 @@ def test_class_files_that_hold_no_text_are_counted(tmp_path):
             (tmp_path / label / f"{i}.txt").write_text(f"{label} words {i}")
     (tmp_path / "pos" / "empty.txt").write_text(" \n")
     (tmp_path / "pos" / "latin.txt").write_bytes(b"caf\xe9")
-    assert len(rows(sentiment.load(tmp_path, max_bad_rows=2).split("all"))) == 20
+    (tmp_path / "pos" / "long.txt").write_bytes(b"a " * 2**23 + b"a")
+    assert len(rows(sentiment.load(tmp_path, max_bad_rows=3).split("all"))) == 20
     with pytest.raises(UserError, match=r"more than 1 malformed.*pos/empty\.txt: empty; .*latin\.txt: not UTF-8"):
         sentiment.load(tmp_path, max_bad_rows=1)
+    with pytest.raises(UserError, match=r"pos/long\.txt: longer than 16,777,216 bytes"):
+        sentiment.load(tmp_path, max_bad_rows=2)
 
 
 def test_what_cannot_be_loaded_says_so_in_one_line(tmp_path):
@@ -139,7 +142,7 @@ def tfds_folder(tmp_path, monkeypatch):
 
 
 def store(folder, name, label, splits):
-    """Writes a tensorflow-datasets set of {split: number of rows}, or of {split: label} for one that keeps it secret."""
+    """Writes a tensorflow-datasets set of {split: labels}."""
     import tensorflow_datasets as tfds
 
     place = folder / name / "1.0.0"
