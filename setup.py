@@ -18,6 +18,7 @@ setup(
     install_requires=[
         "absl-py>=2.1",
         "grpcio>=1.60",
+        "importlib_resources>=6.0",  # which tensorflow-datasets uses without naming it
         "keras>=3.15,<3.16",
         "matplotlib>=3.8",
         "psutil>=5.9",

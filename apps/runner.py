@@ -152,7 +152,10 @@ def train(app: App, options: argparse.Namespace) -> None:
             settings={"app": app.name, "data": data},
         )
     except KeyboardInterrupt:
-        print(f"\ninterrupted; give the same command again to go on, or use {options.train.run_dir} as it is", file=sys.stderr)
+        print(
+            f"\ninterrupted; give the same command again to go on, or use {options.train.run_dir} as it is",
+            file=sys.stderr,
+        )
         sys.exit(130)
     where = options.train.run_dir
     print(f"trained: {where} holds model.keras, history.csv and curves.png; next: evaluate --model {where}")

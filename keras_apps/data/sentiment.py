@@ -39,12 +39,12 @@ def load(
     max_bad_rows: int = 100,
     validation_fraction: float = 0.1,
     test_fraction: float = 0.1,
-    seed: int = 0,
+    split_seed: int = 0,
 ) -> Splits:
     """Loads labelled texts, and carves the splits that the data lacks out of its training part.
 
     What is carved keeps near-duplicates and, as far as can be told, one topic on one side: else a validation score
-    flatters. Training rows come shuffled by the seed.
+    flatters. Training rows come shuffled by split_seed.
 
     Args:
         data: `demo`, `tfds:NAME[/CONFIG]`, or the path of a table, a folder or a .tar.
@@ -53,7 +53,7 @@ def load(
         max_bad_rows: how many malformed rows to skip before giving up.
         validation_fraction: of the training rows, where the data has no validation split; 0 for none.
         test_fraction: of the training rows, where the data has no test split; 0 for none.
-        seed: what the demo reviews are generated from and the splits are drawn by.
+        split_seed: what the demo reviews are generated from and the splits are drawn by.
 
     Raises:
         UserError: if the data can't be found, read, or split.
@@ -67,11 +67,13 @@ def load(
     text = Column(TEXT_NAMES, "--text_key", text_key)
     label = Column(LABEL_NAMES, "--label_key", label_key)
     if data == "demo":
-        rows = {split: [(r.text, r.label) for r in reviews] for split, reviews in demo_reviews.generate(seed).items()}
+        rows = {
+            split: [(r.text, r.label) for r in reviews] for split, reviews in demo_reviews.generate(split_seed).items()
+        }
         return Splits(**{split: _dataset(split_rows) for split, split_rows in rows.items()})
     fractions = {"validation": validation_fraction, "test": test_fraction}
     if data.startswith("tfds:"):
-        return _load_tfds(data.removeprefix("tfds:"), text, label, fractions, seed)
+        return _load_tfds(data.removeprefix("tfds:"), text, label, fractions, split_seed)
     bad_rows = BadRows(max_bad_rows)
     rows = _read(Path(data), (text, label), bad_rows)
     bad_rows.summarize()
@@ -81,7 +83,7 @@ def load(
     if "train" not in rows:
         raise UserError(f"{data}: there is {' and '.join(rows)} but no train split to go with it")
     train = rows.pop("train")
-    return _complete(train, {split: _dataset(rows[split]) for split in rows}, data, fractions, seed)
+    return _complete(train, {split: _dataset(rows[split]) for split in rows}, data, fractions, split_seed)
 
 
 def _read(path: Path, columns: tuple[Column, Column], bad_rows: BadRows) -> dict[str, Rows]:

@@ -39,4 +39,6 @@ def write_warmup(path: Path, model: str, endpoints: Mapping[str, Signature]) -> 
                 writer.write(log.SerializeToString())
                 records += 1
     if records > MAX_RECORDS:
-        raise ValueError(f"{records} warm-up requests for {model}; a server reads {MAX_RECORDS}: fewer examples or sizes")
+        raise ValueError(
+            f"{records} warm-up requests for {model}; a server reads {MAX_RECORDS}: fewer examples or sizes"
+        )

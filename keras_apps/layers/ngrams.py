@@ -13,24 +13,37 @@ import tensorflow as tf
 class NaiveBayesNGrams(keras.layers.Layer):
     """Logits from the n-grams present in a text, each weighted by its naive-Bayes log-count ratio and a learned factor.
 
-    An n-gram g adds `scale * factor[g, class] * ratio[g, class]`. With all factors at 1, as they begin, this is
-    multinomial naive Bayes but for the scale; trained, it is the NB-weighted logistic regression of Wang and Manning
-    2012, "Baselines and Bigrams" (https://aclanthology.org/P12-2018/). The scale makes up for naive Bayes counting
-    what many n-grams say in common as often as they say it. Two classes share one column, their ratios being opposite.
+    An n-gram g adds `scale * (1 + gain * change[g, class]) * ratio[g, class]`. With all changes at 0, as they begin,
+    this is multinomial naive Bayes but for the scale; trained, it is the NB-weighted logistic regression of Wang and
+    Manning 2012, "Baselines and Bigrams" (https://aclanthology.org/P12-2018/). The scale makes up for naive Bayes
+    counting what many n-grams say in common as often as they say it. The gain lets an optimizer whose steps are sized
+    for a recurrent net move these weights, each of which few texts touch, as fast as they need. Two classes share one
+    column, their ratios being opposite.
 
     Args:
         buckets: the size of the hash table, entry 0 (padding) included.
         classes: the number of classes.
         scale: of all terms.
+        gain: of the learned changes.
         dropout: the share of a text's n-grams left out in training.
         seed: of the dropout.
     """
 
-    def __init__(self, buckets: int, classes: int, scale: float = 0.05, dropout: float = 0.0, seed: int = 0, **kwargs):
+    def __init__(
+        self,
+        buckets: int,
+        classes: int,
+        scale: float = 0.05,
+        gain: float = 30.0,
+        dropout: float = 0.0,
+        seed: int = 0,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         self.buckets = buckets
         self.classes = classes
         self.scale = scale
+        self.gain = gain
         self.dropout = dropout
         self.seed = seed
         self.columns = 1 if classes == 2 else classes
@@ -40,12 +53,7 @@ class NaiveBayesNGrams(keras.layers.Layer):
         """Makes the two tables and the bias, in float32: sums of hundreds of small terms need it."""
         shape = (self.buckets, self.columns)
         self.ratios = self.add_weight(name="ratios", shape=shape, initializer="zeros", trainable=False, dtype="float32")
-        self.factors = self.add_weight(
-            name="factors",
-            shape=shape,
-            initializer="ones",
-            dtype="float32",
-        )
+        self.changes = self.add_weight(name="changes", shape=shape, initializer="zeros", dtype="float32")
         self.bias = self.add_weight(name="bias", shape=(self.columns,), initializer="zeros", dtype="float32")
 
     def set_ratios(self, texts: Iterable[tuple[np.ndarray, np.ndarray]], smoothing: float = 1.0) -> None:
@@ -61,23 +69,23 @@ class NaiveBayesNGrams(keras.layers.Layer):
             grams, labels = np.asarray(grams), np.asarray(labels)
             for label in range(self.classes):
                 counts[label] += np.bincount(grams[labels == label].ravel(), minlength=self.buckets)
+        counts[:, 0] = 0
         seen = counts.sum(0) > 0
         inside = counts + smoothing
         outside = counts.sum(0) - counts + smoothing
         ratios = np.log(inside / inside.sum(1, keepdims=True)) - np.log(outside / outside.sum(1, keepdims=True))
         ratios = np.where(seen, ratios, 0.0)
-        ratios[:, 0] = 0.0
         self.ratios.assign((ratios[1:] if self.columns == 1 else ratios).T.astype("float32"))
 
     def call(self, grams: tf.Tensor, training: bool = False) -> tf.Tensor:
         """`<int32>[batch, grams]` -> `<float32>[batch, classes]`."""
         present = tf.cast(grams > 0, tf.float32)[..., None]
         present = self.noise(present, training=training)
-        terms = tf.gather(self.ratios.value, grams) * tf.gather(self.factors.value, grams) * present
+        terms = tf.gather(self.ratios.value, grams) * (1 + self.gain * tf.gather(self.changes.value, grams)) * present
         scores = self.scale * tf.reduce_sum(terms, axis=1) + self.bias
         return tf.concat([-scores / 2, scores / 2], axis=-1) if self.columns == 1 else scores
 
     def get_config(self) -> dict:
         """The arguments of the constructor."""
-        own = ("buckets", "classes", "scale", "dropout", "seed")
+        own = ("buckets", "classes", "scale", "gain", "dropout", "seed")
         return super().get_config() | {name: getattr(self, name) for name in own}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import keras
 from keras import ops
@@ -12,7 +12,14 @@ Pooling = Literal["last", "mean", "max", "attention"]
 
 
 def recurrent_layer(
-    cell: Cell, units: int, *, bidirectional: bool = False, dropout: float = 0.0, seed: int = 0, name: str, dtype=None
+    cell: Cell,
+    units: int,
+    *,
+    bidirectional: bool = False,
+    dropout: float = 0.0,
+    seed: int = 0,
+    name: str,
+    dtype: Any = None,
 ) -> keras.layers.Layer:
     """One recurrent layer that returns all its states, `<float>[batch, steps, units or 2 * units]`.
 
@@ -80,7 +87,7 @@ class SequencePooling(keras.layers.Layer):
                 name="query", shape=(units,), initializer=keras.initializers.RandomNormal(0, 0.05, seed=self.seed + 1)
             )
 
-    def call(self, states, mask=None):
+    def call(self, states: Any, mask: Any = None) -> Any:
         """`<float>[batch, steps, units]`, mask `<bool>[batch, steps]` -> `<float>[batch, units]`.
 
         A sequence that is all padding gives zeros.
@@ -102,14 +109,14 @@ class SequencePooling(keras.layers.Layer):
             final = ops.concatenate([final[:, :half], states[:, 0, half:]], -1)
         return final * ops.max(inside, 1)
 
-    def weights_of_steps(self, states, mask):
+    def weights_of_steps(self, states: Any, mask: Any) -> Any:
         """The attention, `<float>[batch, steps]`: sums to 1 over the steps inside the mask, 0 on padding."""
         scores = ops.tanh(ops.matmul(states, ops.cast(self.projection, states.dtype)))
         scores = ops.cast(ops.matmul(scores, ops.cast(self.query, states.dtype)[:, None])[..., 0], "float32")
         weights = ops.softmax(ops.where(mask, scores, -1e9), axis=-1)
         return ops.cast(weights * ops.cast(mask, "float32"), states.dtype)
 
-    def compute_mask(self, inputs, mask=None):
+    def compute_mask(self, inputs: Any, mask: Any = None) -> None:
         """A vector has no mask."""
 
     def get_config(self) -> dict:

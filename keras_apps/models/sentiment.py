@@ -179,12 +179,11 @@ class SentimentClassifier(ServableModel):
         if not self.built:
             self._build_network()
         if self.ngrams:
-            prepared = examples.map(
-                lambda example: self.prepare(example, training=True), num_parallel_calls=tf.data.AUTOTUNE
+            grams = batches.map(
+                lambda batch: (self._encode(batch["text"])["ngrams"].to_tensor(), self._index(batch["label"])),
+                num_parallel_calls=tf.data.AUTOTUNE,
             )
-            self.ngrams.set_ratios(
-                (batch["ngrams"].numpy(), batch["label"].numpy()) for batch in prepared.padded_batch(512)
-            )
+            self.ngrams.set_ratios(grams.as_numpy_iterator())
 
     def config_for(self, examples: tf.data.Dataset) -> dict:
         """Keeps the vocabulary; keeps the class names, and with them the head, where they cover the new labels."""
@@ -202,14 +201,19 @@ class SentimentClassifier(ServableModel):
     def prepare(self, example: Tensors, training: bool) -> Tensors:
         """`text` and `label` -> `tokens`, `label` (an index; -1 for a class unknown to the model) and `ngrams`."""
         encoded = {name: rows[0] for name, rows in self._encode(example["text"][None]).items()}
-        matches = tf.cast(tf.constant(list(self.class_names)) == example["label"], tf.int32)
-        return encoded | {"label": tf.where(tf.reduce_any(matches > 0), tf.argmax(matches, output_type=tf.int32), -1)}
+        return encoded | {"label": self._index(example["label"])}
+
+    def _index(self, label: tf.Tensor) -> tf.Tensor:
+        matches = tf.cast(label[..., None] == tf.constant(list(self.class_names)), tf.int32)
+        return tf.where(tf.reduce_any(matches > 0, axis=-1), tf.argmax(matches, axis=-1, output_type=tf.int32), -1)
 
     def length(self, example: Tensors) -> tf.Tensor:
         """The number of words that are read."""
         return tf.shape(example["tokens"])[0]
 
-    def batches(self, examples: tf.data.Dataset, batch_size: int, training: bool, seed: int | tf.Tensor = 0):
+    def batches(
+        self, examples: tf.data.Dataset, batch_size: int, training: bool, seed: int | tf.Tensor = 0
+    ) -> tf.data.Dataset:
         """Texts of like length together; padded to few lengths where XLA compiles for each shape."""
         batches = super().batches(examples, batch_size, training, seed)
         if training and self.xla:
@@ -228,9 +232,11 @@ class SentimentClassifier(ServableModel):
         return encoded
 
     def _pad(self, encoded: dict[str, tf.RaggedTensor]) -> Tensors:
-        padded = {"tokens": pad_to_lengths(encoded["tokens"], self.lengths)}
+        tokens = pad_to_lengths(encoded["tokens"], self.lengths)
+        padded = {"tokens": tokens}
         if self.ngrams:
-            padded["ngrams"] = pad_to_lengths(encoded["ngrams"], [length * self.ngram_order for length in self.lengths])
+            # No text has more, and so there are no more shapes than lengths.
+            padded["ngrams"] = to_length(encoded["ngrams"], self.ngram_order * tf.shape(tokens)[1])
         return padded
 
     # The network.
@@ -285,12 +291,13 @@ class SentimentClassifier(ServableModel):
         optimizer = keras.optimizers.Adam(learning_rate, use_ema=averaging > 0, ema_momentum=averaging or 0.99)
         super().compile(optimizer, xla=xla, clip_norm=clip_norm, steps_per_execution=steps_per_execution)
 
-    def losses_and_gradients(self, batch: Tensors) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
-        """The mean cross-entropy of the branches' sum, its logits, and the gradients of the branches' own losses."""
+    def losses_and_gradients(self, batch: Tensors) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
+        """The branches' logits, and the gradients of the sum of their mean cross-entropies."""
         with tf.GradientTape() as tape:
             logits = self.branch_logits(batch, training=True)
             loss = self.replica_mean(sum(_cross_entropy(batch["label"], each) for each in logits))
-        gradients = tape.gradient(loss, self.trainable_variables)
+        # Dense, since sums across replicas and compiled functions are; Adam would make them dense anyway.
+        gradients = [tf.convert_to_tensor(each) for each in tape.gradient(loss, self.trainable_variables)]
         return logits, gradients
 
     def train_step(self, batch: Tensors) -> dict[str, tf.Tensor]:

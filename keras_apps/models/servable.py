@@ -328,10 +328,10 @@ def check_schema_version(found: int | None, what: str) -> None:
         return
     if isinstance(found, int) and found > SCHEMA_VERSION:
         raise UserError(
-            f"{what} has schema version {found}, newer than the {SCHEMA_VERSION} this keras_apps reads; upgrade keras_apps"
+            f"{what} has schema version {found}, newer than {SCHEMA_VERSION}, which this keras_apps reads; upgrade it"
         )
     raise UserError(
-        f"{what} has schema version {found}, older than the {SCHEMA_VERSION} this keras_apps reads; "
+        f"{what} has schema version {found}, older than {SCHEMA_VERSION}, which this keras_apps reads; "
         "train again, or use the keras_apps that wrote it"
     )
 

@@ -121,7 +121,8 @@ class EpochRecorder(keras.callbacks.Callback):
         if self.best_epoch == len(self.rows) - 1:
             with self.model.averaged_weights():
                 self.model.save_for_inference(self.run.model_file)
-        logging.info("epoch %d: %s", epoch + 1, "  ".join(f"{name} {value:.4f}" for name, value in metrics.items()))
+        scores = "  ".join(f"{name} {value:.4f}" for name, value in metrics.items())
+        self.run.log(f"{self.model.phases[self.phase]} epoch {epoch + 1}: {scores}")
         # The checkpoint comes last: a run killed before it does this epoch again, and writes the same files again.
         self.run.write_history(self.history)
         save_checkpoint(
@@ -131,5 +132,7 @@ class EpochRecorder(keras.callbacks.Callback):
         )
         if self.exhausted:
             metric, _ = self.model.monitor
-            logging.info("no better %s in %d epochs: stopping", metric, self.patience)
+            message = f"no better {metric} in {self.patience} epochs: stopping"
+            logging.info(message)
+            self.run.log(message)
             self.model.stop_training = True

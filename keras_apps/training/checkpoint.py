@@ -108,7 +108,8 @@ def _variables(model: ServableModel) -> list[tuple[str, keras.Variable]]:
 
 
 def _damaged(checkpoint: Path, error: Exception) -> UserError:
+    reason = " ".join(str(error).split())[:200]
     return UserError(
-        f"{checkpoint}: damaged ({type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'unreadable'}); "
+        f"{checkpoint}: damaged ({type(error).__name__}: {reason}); "
         "delete this folder to train from the beginning, or go on from model.keras with --init_from"
     )

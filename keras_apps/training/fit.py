@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import tensorflow as tf
 from absl import logging
 
 from keras_apps.data.splits import Splits
@@ -74,9 +73,9 @@ def train(
         if latest:
             progress = checkpoints.read_progress(latest)
             network = model_class.from_config(progress.model_config)
-            logging.info("going on from %s", latest)
+            _say(run, f"going on from {latest}")
         else:
-            network = _begin(model_class, splits, model or {}, config, init_from)
+            network = _begin(model_class, splits, model or {}, config, init_from, run)
             progress = checkpoints.Progress(0, 0, [], network.get_config())
         xla = hardware.choose_xla(config.xla, model_class)
         for phase in range(progress.phase, len(network.phases)):
@@ -102,6 +101,7 @@ def _begin(
     model: dict[str, Any],
     config: TrainingConfig,
     init_from: str | Path | None,
+    run: RunDirectory,
 ) -> ServableModel:
     """A new model that has learned from the examples what data decides."""
     dtype = hardware.choose_precision(config.precision, model_class)
@@ -113,7 +113,7 @@ def _begin(
     network = model_class.from_config(parent.config_for(splits.train) | model | {"dtype": dtype})
     network.adapt(splits.train)
     copied, total = network.inherit(parent)
-    logging.info("%d of %d weights come from %s", copied, total, init_from)
+    _say(run, f"{copied} of {total} weights come from {init_from}")
     return network
 
 
@@ -163,6 +163,11 @@ def _fit_phase(
             with network.averaged_weights():
                 network.save_for_inference(run.model_file)
         raise
+
+
+def _say(run: RunDirectory, message: str) -> None:
+    logging.info(message)
+    run.log(message)
 
 
 def model_file(where: str | Path) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from pathlib import Path
 
 import tensorflow as tf
@@ -41,5 +42,11 @@ def strategy_scope(distribute: str) -> contextlib.AbstractContextManager:
     """The scope in which a model is to be built and fitted."""
     if distribute == "none":
         return contextlib.nullcontext()
+    return _mirrored_strategy().scope()
+
+
+@functools.cache
+def _mirrored_strategy() -> tf.distribute.Strategy:
+    """One for the whole process: a second would number its collective operations from the same start, and clash."""
     devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
-    return tf.distribute.MirroredStrategy([device.name for device in devices]).scope()
+    return tf.distribute.MirroredStrategy([device.name for device in devices])

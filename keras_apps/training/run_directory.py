@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import csv
+import datetime
 import json
-import logging as python_logging
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from absl import logging
-
+from keras_apps import __version__
 from keras_apps.errors import UserError
 from keras_apps.files import atomic_file, remove_incomplete
 from keras_apps.models.servable import SCHEMA_VERSION, check_schema_version
@@ -48,7 +48,8 @@ class RunDirectory:
             foreign = [p.name for p in self.path.iterdir() if not p.name.startswith(".")] if self.path.exists() else []
             if foreign:
                 raise UserError(
-                    f"{self.path}: holds {foreign[0]} but no config.json, so it is no run; name a new or empty --run_dir"
+                    f"{self.path}: holds {foreign[0]} but no config.json, so it is no run; "
+                    "name a new or empty --run_dir"
                 )
             self.path.mkdir(parents=True, exist_ok=True)
         else:
@@ -56,9 +57,12 @@ class RunDirectory:
         remove_incomplete(self.path)
         self._write_json(self.config_file, {"schema_version": SCHEMA_VERSION} | settings)
         self.checkpoints.mkdir(exist_ok=True)
-        handler = python_logging.FileHandler(self.path / "log.txt")
-        handler.setFormatter(python_logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-        logging.get_absl_logger().addHandler(handler)
+        self.log(f"keras_apps {__version__}, TensorFlow {version('tensorflow')}, Keras {version('keras')}")
+
+    def log(self, message: str) -> None:
+        """Adds a line, with the time, to log.txt."""
+        with open(self.path / "log.txt", "a") as file:
+            file.write(f"{datetime.datetime.now().isoformat(sep=' ', timespec='seconds')}  {message}\n")
 
     def read_settings(self) -> dict[str, Any]:
         """The settings of the run that is here.
@@ -68,12 +72,12 @@ class RunDirectory:
         """
         try:
             settings = json.loads(self.config_file.read_text())
-            version = settings.pop("schema_version", None)
+            schema_version = settings.pop("schema_version", None)
         except (OSError, AttributeError, json.JSONDecodeError) as error:
             raise UserError(
                 f"{self.path}: no readable config.json ({type(error).__name__}); name the --run_dir of a run"
             ) from None
-        check_schema_version(version, str(self.config_file))
+        check_schema_version(schema_version, str(self.config_file))
         return settings
 
     def write_history(self, history: list[dict[str, Any]]) -> None:

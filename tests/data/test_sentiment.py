@@ -34,7 +34,7 @@ def test_demo():
     assert sizes(splits) == [4000, 500, 1000]
     assert splits.train.element_spec == {"text": tf.TensorSpec((), tf.string), "label": tf.TensorSpec((), tf.string)}
     assert {label for _, label in rows(splits.test)} == {"pos", "neg"}
-    assert rows(sentiment.load(seed=0).test) == rows(splits.test) != rows(sentiment.load(seed=1).test)
+    assert rows(sentiment.load(split_seed=0).test) == rows(splits.test) != rows(sentiment.load(split_seed=1).test)
 
 
 def test_a_table_is_split_by_fractions_and_seed(tmp_path):
@@ -43,7 +43,7 @@ def test_a_table_is_split_by_fractions_and_seed(tmp_path):
     assert sizes(splits) == [70, 20, 10]
     assert len(set(rows(splits.split("all")))) == 100
     assert rows(sentiment.load(path, validation_fraction=0.2).test) == rows(splits.test)
-    assert rows(sentiment.load(path, seed=1).test) != rows(sentiment.load(path, seed=0).test)
+    assert rows(sentiment.load(path, split_seed=1).test) != rows(sentiment.load(path, split_seed=0).test)
 
 
 def test_fractions_of_zero_leave_everything_in_train(tmp_path):

@@ -13,8 +13,8 @@ def test_ratios_are_those_of_naive_bayes():
     layer.build()
     # Class 0: texts {1, 2} and {1}; class 1: text {2, 3}.
     layer.set_ratios([(np.array([[1, 2], [0, 1]]), np.array([0, 0])), (np.array([[2, 3]]), np.array([1]))])
-    # Counts with smoothing, over the whole table of 4 (entry 0 counts the padding of one text).
-    class_0, class_1 = np.array([2, 3, 2, 1]), np.array([1, 1, 2, 2])
+    # Counts with smoothing, over the whole table of 4 (entry 0, padding, counts nothing).
+    class_0, class_1 = np.array([1, 3, 2, 1]), np.array([1, 1, 2, 2])
     expected = [math.log(class_1[g] / class_1.sum()) - math.log(class_0[g] / class_0.sum()) for g in (1, 2, 3)]
     np.testing.assert_allclose(layer.ratios[1:, 0], expected, rtol=1e-5)
     assert float(layer.ratios[0, 0]) == 0

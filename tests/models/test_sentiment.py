@@ -14,7 +14,14 @@ def examples(texts=TEXTS, labels=LABELS):
 
 
 def trained(epochs=60, **arguments):
-    options = {"units": 8, "embedding_dim": 8, "word_dropout": 0.0, "embedding_dropout": 0.0, "dropout": 0.0}
+    options = {
+        "units": 8,
+        "embedding_dim": 8,
+        "word_dropout": 0.0,
+        "embedding_dropout": 0.0,
+        "dropout": 0.0,
+        "ngram_dropout": 0.0,
+    }
     model = SentimentClassifier(**(options | arguments))
     model.adapt(examples())
     model.compile(learning_rate=0.02)

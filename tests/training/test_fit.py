@@ -1,0 +1,241 @@
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_apps.data.splits import Splits
+from keras_apps.errors import UserError
+from keras_apps.models.sentiment import SentimentClassifier
+from keras_apps.models.servable import ServableModel
+from keras_apps.training.checkpoint import latest_checkpoint
+from keras_apps.training.config import TrainingConfig
+from keras_apps.training.fit import train
+
+ROOT = Path(__file__).resolve().parents[2]
+TINY = {"units": 4, "embedding_dim": 4, "word_dropout": 0.0, "embedding_dropout": 0.0, "dropout": 0.0}
+
+
+def reviews(count, start=0):
+    texts = [f"{'good' if n % 2 else 'bad'} film {'x ' * (n % 7)}" for n in range(start, start + count)]
+    return tf.data.Dataset.from_tensor_slices(
+        {"text": texts, "label": ["pos" if n % 2 else "neg" for n in range(count)]}
+    )
+
+
+@pytest.fixture
+def splits():
+    return Splits(train=reviews(64), validation=reviews(16), test=None)
+
+
+def test_a_run_directory_holds_what_a_person_wants(splits, tmp_path):
+    best = train(SentimentClassifier, splits, tmp_path, model=TINY, config=TrainingConfig(epochs=3, batch_size=16))
+    names = {path.name for path in tmp_path.iterdir()}
+    assert {"config.json", "log.txt", "history.csv", "curves.png", "checkpoints", "model.keras"} <= names
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert config["model"]["units"] == 4 and config["training"]["epochs"] == 3
+    again = SentimentClassifier.load(tmp_path / "model.keras")
+    np.testing.assert_array_equal(
+        best.serve(text=["good film"])["probabilities"], again.serve(text=["good film"])["probabilities"]
+    )
+    assert float(again.branch_scales[0]) != 1.0
+
+
+def test_the_best_epoch_is_kept_and_patience_ends_the_run(splits, tmp_path):
+    """Validation labels turned round: the longer it trains the worse it scores, so the first epoch is the best."""
+    turned = splits.validation.map(lambda e: e | {"label": tf.where(e["label"] == "pos", "neg", "pos")})
+    train(
+        SentimentClassifier,
+        Splits(train=splits.train, validation=turned),
+        tmp_path,
+        model=TINY,
+        compile={"learning_rate": 0.05},
+        config=TrainingConfig(epochs=9, batch_size=8, patience=2),
+    )
+    history = (tmp_path / "history.csv").read_text().splitlines()
+    scores = [float(line.split(",")[history[0].split(",").index("val_accuracy")]) for line in history[1:]]
+    best = scores.index(max(scores))
+    assert len(scores) == best + 3 < 9
+    # The same command again changes nothing.
+    before = (tmp_path / "history.csv").read_bytes()
+    train(
+        SentimentClassifier,
+        Splits(train=splits.train, validation=turned),
+        tmp_path,
+        model=TINY,
+        compile={"learning_rate": 0.05},
+        config=TrainingConfig(epochs=9, batch_size=8, patience=2),
+    )
+    assert (tmp_path / "history.csv").read_bytes() == before
+
+
+def test_without_validation_the_last_epoch_is_kept(splits, tmp_path):
+    best = train(
+        SentimentClassifier,
+        Splits(train=splits.train),
+        tmp_path,
+        model=TINY,
+        config=TrainingConfig(epochs=2, batch_size=8, patience=1),
+    )
+    assert len((tmp_path / "history.csv").read_text().splitlines()) == 3
+    assert float(best.branch_scales[0]) == 1.0
+
+
+def test_a_loss_that_is_no_number_ends_the_run_in_one_line(splits, tmp_path):
+    with pytest.raises(UserError, match="training diverged: .* smaller --learning_rate"):
+        train(
+            SentimentClassifier,
+            splits,
+            tmp_path,
+            model=TINY,
+            compile={"learning_rate": math.inf},
+            config=TrainingConfig(epochs=2),
+        )
+    assert latest_checkpoint(tmp_path / "checkpoints") is None and not (tmp_path / "model.keras").exists()
+
+
+def test_fine_tuning_begins_with_the_other_runs_weights(splits, tmp_path):
+    config = TrainingConfig(epochs=8, batch_size=8)
+    train(SentimentClassifier, splits, tmp_path / "first", model=TINY, compile={"learning_rate": 0.03}, config=config)
+    tuned = train(
+        SentimentClassifier,
+        splits,
+        tmp_path / "second",
+        init_from=tmp_path / "first",
+        compile={"learning_rate": 0.0, "freeze_encoder": True},
+        config=TrainingConfig(epochs=1),
+    )
+    parent = SentimentClassifier.load(tmp_path / "first" / "model.keras")
+    assert tuned.units == 4
+    np.testing.assert_array_equal(tuned.embedding.embeddings, parent.embedding.embeddings)
+    assert tuned.measure(splits.validation)["accuracy"] == parent.measure(splits.validation)["accuracy"] == 1.0
+
+
+def test_seeds_decide(splits, tmp_path):
+    def weights(run, seed):
+        config = TrainingConfig(epochs=1, batch_size=16, seed=seed)
+        model = train(
+            SentimentClassifier, splits, tmp_path / run, model={"units": 4, "embedding_dim": 4}, config=config
+        )
+        return np.array(model.head.kernel)
+
+    first = weights("a", 1)
+    np.testing.assert_array_equal(first, weights("b", 1))
+    assert not np.array_equal(first, weights("c", 2))
+
+
+@keras.saving.register_keras_serializable(package="keras_apps_tests")
+class TwoPhases(ServableModel):
+    """Learns a number in its first phase, and another in its second."""
+
+    phases = ("first", "second")
+
+    def __init__(self, seed=0, **kwargs):
+        super().__init__(**kwargs)
+        self.seed = seed
+        self.numbers = [self.add_weight(name=name, shape=(), initializer="zeros") for name in self.phases]
+        self.tracker = keras.metrics.Mean(name="loss")
+        self.built = True
+        self.current = 0
+
+    def adapt(self, examples):
+        pass
+
+    def prepare(self, example, training):
+        return example
+
+    def begin_phase(self, phase):
+        self.current = self.phases.index(phase)
+
+    def compile(self, xla=False, steps_per_execution=1):
+        super().compile(keras.optimizers.Adam(0.1), xla=xla, steps_per_execution=steps_per_execution)
+
+    def train_step(self, batch):
+        number = self.numbers[self.current]
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean((number - batch["x"]) ** 2)
+        self.apply_gradients(self.optimizer, tape.gradient(loss, [number]), [number])
+        self.tracker.update_state(loss)
+        return {"loss": self.tracker.result()}
+
+    @property
+    def metrics(self):
+        return [self.tracker]
+
+    def measure(self, examples, batch_size=64):
+        return {}
+
+    def signatures(self):
+        return {}
+
+    def call(self, inputs):
+        return inputs
+
+
+def test_phases_are_fitted_in_order_and_resumed_in_the_midst(tmp_path, monkeypatch):
+    splits = Splits(train=tf.data.Dataset.from_tensor_slices({"x": [3.0] * 8}))
+    config = TrainingConfig(epochs=3, batch_size=4)
+    whole = train(TwoPhases, splits, tmp_path / "whole", config=config)
+    assert all(float(n) > 0.3 for n in whole.numbers)
+
+    class Killed(BaseException):
+        pass
+
+    steps = iter(range(100))
+    original = keras.callbacks.CallbackList.on_train_batch_end
+
+    def dies_in_the_second_phase(self, *arguments):
+        original(self, *arguments)
+        if next(steps) == 8:
+            raise Killed
+
+    monkeypatch.setattr(keras.callbacks.CallbackList, "on_train_batch_end", dies_in_the_second_phase)
+    with pytest.raises(Killed):
+        train(TwoPhases, splits, tmp_path / "torn", config=config)
+    monkeypatch.undo()
+    assert latest_checkpoint(tmp_path / "torn" / "checkpoints").name == "phase-01-epoch-00001"
+    resumed = train(TwoPhases, splits, tmp_path / "torn", config=config)
+    assert [float(n) for n in resumed.numbers] == [float(n) for n in whole.numbers]
+
+
+TWO_DEVICES = """
+import json, sys
+import tensorflow as tf
+tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2)
+from keras_apps.data.splits import Splits
+from keras_apps.models.sentiment import SentimentClassifier
+from keras_apps.training.config import TrainingConfig
+from keras_apps.training.fit import train
+
+texts = [f"{'good' if n % 2 else 'bad'} film {'x ' * (n % 7)}" for n in range(64)]
+examples = tf.data.Dataset.from_tensor_slices({"text": texts, "label": ["pos" if n % 2 else "neg" for n in range(64)]})
+still = dict(cell="rnn", bidirectional=False, units=4, embedding_dim=4, word_dropout=0.0, embedding_dropout=0.0, dropout=0.0, ngram_buckets=64, ngram_dropout=0.0)
+losses = {}
+for distribute, xla, averaging in (("none", "off", 0.0), ("mirrored", "off", 0.9), ("mirrored", "on", 0.0)):
+    run = f"{sys.argv[1]}/{distribute}-{xla}"
+    config = TrainingConfig(epochs=2, batch_size=16, distribute=distribute, xla=xla)
+    train(SentimentClassifier, Splits(examples, examples), run, model=still, compile=dict(learning_rate=0.01, clip_norm=0.2, averaging=averaging), config=config)
+    rows = open(run + "/history.csv").read().splitlines()
+    losses[f"{distribute}-{xla}"] = [float(row.split(",")[rows[0].split(",").index("loss")]) for row in rows[1:]]
+dropping = dict(cell="rnn", bidirectional=False, units=4, embedding_dim=4)
+for epochs in (1, 2):
+    train(SentimentClassifier, Splits(examples), sys.argv[1] + "/resumed", model=dropping, config=TrainingConfig(epochs=epochs, batch_size=16, distribute="mirrored"))
+print(json.dumps(losses))
+"""
+
+
+def test_two_devices_learn_what_one_does_with_and_without_xla(tmp_path):
+    result = subprocess.run(
+        [sys.executable, "-c", TWO_DEVICES, tmp_path], cwd=ROOT, capture_output=True, text=True, timeout=600
+    )
+    assert result.returncode == 0, result.stderr[-3000:]
+    losses = json.loads(result.stdout.splitlines()[-1])
+    one = losses.pop("none-off")
+    assert len(one) == 2 and one[-1] < one[0]
+    for name, others in losses.items():
+        np.testing.assert_allclose(others, one, rtol=2e-4, err_msg=name)
