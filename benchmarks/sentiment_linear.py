@@ -108,7 +108,7 @@ def main() -> None:
         args.data,
         validation_fraction=args.validation_fraction,
         test_fraction=args.test_fraction,
-        seed=args.split_seed,
+        split_seed=args.split_seed,
     )
     test = splits.test
     if args.test:
