@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import json
+import logging as python_logging
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -132,6 +133,7 @@ class ServeFlags:
 
 def train(app: App, options: argparse.Namespace) -> None:
     """Train or fine-tune; resumes by itself."""
+    _import_tensorflow()
     from keras_apps.training.fit import train as fit
 
     given = options.given
@@ -140,11 +142,12 @@ def train(app: App, options: argparse.Namespace) -> None:
     if fine_tuned:
         model = {name: value for name, value in model.items() if name in given}
     data = dataclasses.asdict(options.data_flags)
+    where = options.train.run_dir
     try:
         fit(
             app.model_class(),
             app.splits(data),
-            options.train.run_dir,
+            where,
             model=model,
             compile=dataclasses.asdict(options.compile_flags),
             config=options.training,
@@ -152,17 +155,14 @@ def train(app: App, options: argparse.Namespace) -> None:
             settings={"app": app.name, "data": data},
         )
     except KeyboardInterrupt:
-        print(
-            f"\ninterrupted; give the same command again to go on, or use {options.train.run_dir} as it is",
-            file=sys.stderr,
-        )
+        print(f"\ninterrupted; give the same command again to go on, or use {where} as it is", file=sys.stderr)
         sys.exit(130)
-    where = options.train.run_dir
     print(f"trained: {where} holds model.keras, history.csv and curves.png; next: evaluate --model {where}")
 
 
 def evaluate(app: App, options: argparse.Namespace) -> None:
     """Measure a trained model on examples it has not seen."""
+    _import_tensorflow()
     from keras_apps.training.fit import model_file
     from keras_apps.training.run_directory import RunDirectory
 
@@ -189,6 +189,8 @@ def predict(app: App, options: argparse.Namespace) -> None:
     from keras_apps.serving.answerer import open_answerer
 
     signature, requests = app.requests(options.predict_flags)
+    if options.answer.model:
+        _import_tensorflow()
     answer = open_answerer(
         app.name, app.model_class, options.answer.model, options.answer.server, options.answer.protocol
     )
@@ -205,6 +207,7 @@ def predict(app: App, options: argparse.Namespace) -> None:
 
 def export(app: App, options: argparse.Namespace) -> None:
     """Write the next version of a SavedModel for TensorFlow Serving."""
+    _import_tensorflow()
     from keras_apps.export.saved_model import export as write
     from keras_apps.training.fit import model_file
 
@@ -233,20 +236,34 @@ def main(app: App, argv: Sequence[str] | None = None) -> None:
         return options
 
     def run(options: argparse.Namespace) -> None:
+        _talk_plainly()
         try:
             options.verb(app, options)
         except UserError as error:
             if flags.FLAGS.verbosity >= 1:
                 raise
-            logging.error("%s", error) if logging.get_absl_handler() is None else None
             print(f"error: {error}", file=sys.stderr)
             sys.exit(2)
+        except KeyboardInterrupt:
+            sys.exit(130)
         except BrokenPipeError:
             # Whoever read our output has enough of it.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     absl_app.run(run, argv=list(argv or sys.argv), flags_parser=parse)
+
+
+def _talk_plainly() -> None:
+    """What this library says goes to stderr as it is; TensorFlow's own news only with --verbosity=0 or more."""
+    handler = python_logging.StreamHandler()
+    handler.setFormatter(python_logging.Formatter("%(message)s"))
+    ours = python_logging.getLogger("keras_apps")
+    ours.addHandler(handler)
+    ours.setLevel(python_logging.INFO)
+    ours.propagate = False
+    if not flags.FLAGS["verbosity"].present:
+        logging.set_verbosity(logging.WARNING)
 
 
 class Parser(argparse_flags.ArgumentParser, simple_parsing.ArgumentParser):
@@ -255,6 +272,22 @@ class Parser(argparse_flags.ArgumentParser, simple_parsing.ArgumentParser):
     def error(self, message: str) -> None:
         """Prints what is wrong and exits with status 2."""
         self.exit(2, f"error: {message}; see {self.prog} --help\n")
+
+
+def _import_tensorflow() -> None:
+    """Imports TensorFlow and finds the devices, without the lines that its C++ libraries print before any setting."""
+    if logging.get_verbosity() > logging.WARNING:
+        return
+    stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        import tensorflow as tf
+
+        tf.config.list_physical_devices()
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(nowhere)
 
 
 def _parser(app: App) -> Parser:

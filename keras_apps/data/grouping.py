@@ -9,6 +9,7 @@ left is the grouping of near-duplicates.
 from __future__ import annotations
 
 import array
+import logging
 import math
 import re
 import time
@@ -16,7 +17,8 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
-from absl import logging
+
+logger = logging.getLogger(__name__)
 
 # What more texts share than this says nothing of a topic.
 _MAX_SHARING = 60
@@ -80,7 +82,7 @@ def group(texts: Sequence[str]) -> np.ndarray:
     numbers: dict[str, int] = {}
     group_of = np.array([numbers.setdefault(_normalized(text), len(numbers)) for text in texts], int)
     if sum(map(len, texts)) > _MAX_CHARACTERS:
-        logging.warning("the texts are too many to look for near-duplicates and topics; only duplicates stay together")
+        logger.warning("the texts are too many to look for near-duplicates and topics; only duplicates stay together")
         return group_of
     _, first = np.unique(group_of, return_index=True)
     count = len(first)
@@ -99,7 +101,7 @@ def group(texts: Sequence[str]) -> np.ndarray:
 
     merged = _merge(*links, count, min(_MAX_GROUP, max(2, count // 10)))
     took = time.monotonic() - started
-    logging.info("found %d groups in %d texts in %.1f s", len(set(merged.tolist())), len(texts), took)
+    logger.info("found %d groups in %d texts in %.1f s", len(set(merged.tolist())), len(texts), took)
     return merged[group_of]
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
+import logging
 import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import tensorflow as tf
-from absl import logging
 
 from keras_apps.data import demo_reviews, grouping
 from keras_apps.data.folders import Folder, class_files, split_tables
@@ -17,6 +17,8 @@ from keras_apps.data.splits import Splits
 from keras_apps.data.tables import MAX_FIELD, BadRows, Column, read_table, table_format
 from keras_apps.data.tfds_source import prepared
 from keras_apps.errors import UserError
+
+logger = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     import tensorflow_datasets as tfds
@@ -137,13 +139,13 @@ def _load_tfds(name: str, text: Column, label: Column, fractions: dict[str, floa
             if _is_labelled(examples, label_key, feature):
                 parts[split] = examples.map(functools.partial(_as_example, text_key, label_key, feature))
             else:
-                logging.info("%s: the %s split has no labels and is left out", where, split)
+                logger.info("%s: the %s split has no labels and is left out", where, split)
     if "train" not in parts:
         raise UserError(f"{where}: it has no train split; its splits are: {', '.join(builder.info.splits)}")
     if "test" not in parts and "validation" in parts:
         # Published scores of such sets (GLUE's) are those on their validation split, so it must not choose the model.
         parts["test"] = parts.pop("validation")
-        logging.info("%s: the validation split serves as the test split", where)
+        logger.info("%s: the validation split serves as the test split", where)
     if all(split in parts or not fraction for split, fraction in fractions.items()):
         return Splits(**parts)
     train = [(row["text"].decode(), row["label"].decode()) for row in parts.pop("train").as_numpy_iterator()]
@@ -198,7 +200,7 @@ def _complete(
             )
     carved = {split: _dataset([train[index] for index in indices]) for split, indices in parts.items()}
     splits = {**others, **carved}
-    logging.info("%s: %s", where, ", ".join(f"{int(part.cardinality())} {name}" for name, part in splits.items()))
+    logger.info("%s: %s", where, ", ".join(f"{int(part.cardinality())} {name}" for name, part in splits.items()))
     return Splits(**splits)
 
 

@@ -12,15 +12,16 @@ import dataclasses
 import gzip
 import itertools
 import json
+import logging
 import math
 import os
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import BinaryIO
 
-from absl import logging
-
 from keras_apps.errors import UserError
+
+logger = logging.getLogger(__name__)
 
 FORMATS = ("csv", "tsv", "jsonl")
 MAX_BYTES = 8 * 2**30
@@ -79,7 +80,7 @@ class BadRows:
         self.count += rows
         if len(self._first) < _REPORTED:
             self._first.append(f"{where}: {problem}")
-            logging.warning("skipped %s", self._first[-1])
+            logger.warning("skipped %s", self._first[-1])
         if self.count > self.limit:
             raise UserError(
                 f"more than {self.limit} malformed rows; correct them or raise --max_bad_rows; the first: "
@@ -89,7 +90,7 @@ class BadRows:
     def summarize(self) -> None:
         """Logs how many rows were skipped in all, if any were."""
         if self.count:
-            logging.warning("skipped %d malformed rows in all", self.count)
+            logger.warning("skipped %d malformed rows in all", self.count)
 
 
 def table_format(name: str) -> str | None:

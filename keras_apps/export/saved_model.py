@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,6 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from absl import logging
 
 from keras_apps.export.answers import plain
 from keras_apps.export.readme import write_readme
@@ -21,6 +21,8 @@ from keras_apps.models.servable import SCHEMA_VERSION, ServableModel, Signature
 
 # A folder that is still being written is younger than this; an older one was left by a writer that was killed.
 _ABANDONED_SECONDS = 3600
+
+logger = logging.getLogger(__name__)
 
 
 def export(
@@ -57,7 +59,7 @@ def export(
             # Another exporter took this number meanwhile.
             if not (folder / str(version)).exists():
                 raise
-            logging.info("version %d of %s was just written by somebody else; writing the next", version, name)
+            logger.info("version %d of %s was just written by somebody else; writing the next", version, name)
     write_server_files(Path(saved_models), server_xla=server_xla)
     return folder / str(version)
 

@@ -381,8 +381,9 @@ class SentimentClassifier(ServableModel):
         return {"weights": tf.cast(self.pool.weights_of_steps(states, mask), tf.float32)}
 
     def _explain(self, outputs: Tensors) -> Tensors:
-        """The words, "" where there are none, and the weight of each."""
-        return {"tokens": outputs["words"], "weights": outputs["weights"]}
+        """The words, "" beyond a text's end, and the weight of each; as wide as the longest text."""
+        longest = tf.reduce_max(tf.reduce_sum(tf.cast(outputs["words"] != "", tf.int32), axis=1))
+        return {"tokens": outputs["words"][:, :longest], "weights": outputs["weights"][:, :longest]}
 
 
 def _cross_entropy(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:

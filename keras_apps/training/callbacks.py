@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 import time
 from typing import Any
 
 import keras
-from absl import logging
 
 from keras_apps.errors import UserError
 from keras_apps.training.checkpoint import Progress, save_checkpoint
@@ -16,6 +16,8 @@ from keras_apps.training.run_directory import RunDirectory
 
 # Reading a loss waits for the device, so it is looked at now and then, and at the end of each epoch.
 _STEPS_BETWEEN_CHECKS = 50
+
+logger = logging.getLogger(__name__)
 
 
 class AveragedValidation(keras.callbacks.Callback):
@@ -133,6 +135,6 @@ class EpochRecorder(keras.callbacks.Callback):
         if self.exhausted:
             metric, _ = self.model.monitor
             message = f"no better {metric} in {self.patience} epochs: stopping"
-            logging.info(message)
+            logger.info(message)
             self.run.log(message)
             self.model.stop_training = True

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import logging
 import sys
 from pathlib import Path
 from typing import Any
 
 import keras
-from absl import logging
 
 from keras_apps.data.splits import Splits
 from keras_apps.errors import UserError
@@ -19,6 +19,8 @@ from keras_apps.training import hardware, pipeline
 from keras_apps.training.callbacks import AveragedValidation, EpochRecorder, StopOnNaN
 from keras_apps.training.config import TrainingConfig
 from keras_apps.training.run_directory import RunDirectory
+
+logger = logging.getLogger(__name__)
 
 
 def train(
@@ -166,7 +168,7 @@ def _fit_phase(
 
 
 def _say(run: RunDirectory, message: str) -> None:
-    logging.info(message)
+    logger.info(message)
     run.log(message)
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 import psutil
 import tensorflow as tf
-from absl import logging
 
 from keras_apps.models.servable import ServableModel
+
+logger = logging.getLogger(__name__)
 
 # Of the machine's memory, what one cached data set may take.
 _CACHE_SHARE = 0.25
@@ -27,7 +30,7 @@ def prepare(model: ServableModel, examples: tf.data.Dataset, training: bool) -> 
     expected = count * float(np.mean(sizes)) if sizes else 0.0
     if 0 <= expected <= _CACHE_SHARE * psutil.virtual_memory().total:
         return prepared.cache()
-    logging.info("%d examples of %.0f MB together are not kept in memory", count, expected / 1e6)
+    logger.info("%d examples of %.0f MB together are not kept in memory", count, expected / 1e6)
     return prepared
 
 

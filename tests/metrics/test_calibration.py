@@ -21,9 +21,11 @@ def test_a_model_that_knows_nothing_counts_nothing():
     assert scales[0] == pytest.approx(1, abs=0.05) and scales[1] == pytest.approx(0, abs=0.05)
 
 
-def test_logits_that_are_always_right_stay_finite():
-    logits = np.array([[[3.0, 0.0], [0.0, 3.0]]])
-    assert np.isfinite(fit_scales(logits, np.array([0, 1]))).all()
+def test_a_model_that_was_always_right_is_not_believed_to_be_certain():
+    """98 of 98 right: by Platt's rule the next is right with 99 %."""
+    logits = np.array([[[3.0, 0.0], [0.0, 3.0]] * 49])
+    scale = fit_scales(logits, np.array([0, 1] * 49))[0]
+    assert 1 / (1 + np.exp(-3 * scale)) == pytest.approx(0.99, abs=1e-4)
 
 
 def test_calibration_error_by_hand():

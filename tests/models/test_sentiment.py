@@ -92,7 +92,7 @@ def test_xla_gives_the_same_losses_and_gradients():
 
 def test_calibration_makes_a_boastful_model_modest():
     """A model that is right three times in four, and says it is always sure."""
-    texts, labels = ["good"] * 40, ["pos", "pos", "pos", "neg"] * 10
+    texts, labels = ["good"] * 400, ["pos", "pos", "pos", "neg"] * 100
     model = SentimentClassifier(units=2, vocabulary=["good"], class_names=["neg", "pos"])
     model.head.kernel.assign(np.zeros(model.head.kernel.shape))
     model.head.bias.assign([-5.0, 5.0])
