@@ -79,6 +79,7 @@ class NaiveBayesNGrams(keras.layers.Layer):
 
     def call(self, grams: tf.Tensor, training: bool = False) -> tf.Tensor:
         """`<int32>[batch, grams]` -> `<float32>[batch, classes]`."""
+        grams = tf.cast(grams, tf.int32)  # Keras, exporting, traces layers with inputs of its own float type
         present = tf.cast(grams > 0, tf.float32)[..., None]
         present = self.noise(present, training=training)
         terms = tf.gather(self.ratios.value, grams) * (1 + self.gain * tf.gather(self.changes.value, grams)) * present

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import collections
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import keras
 import tensorflow as tf
@@ -69,7 +69,7 @@ class WordTokenizer(keras.layers.Layer):
         return super().get_config() | {"vocabulary": list(self.vocabulary)}
 
 
-def learn_vocabulary(texts: Iterable[tf.Tensor], size: int, min_count: int = 2) -> list[str]:
+def learn_vocabulary(texts: tf.data.Dataset, size: int, min_count: int = 2) -> list[str]:
     """The most frequent words of texts, ties broken by spelling so that the order of the texts does not matter.
 
     Args:
@@ -78,8 +78,8 @@ def learn_vocabulary(texts: Iterable[tf.Tensor], size: int, min_count: int = 2) 
         min_count: a rarer word is left out.
     """
     counts: collections.Counter[bytes] = collections.Counter()
-    for batch in texts:
-        counts.update(split_words(batch).flat_values.numpy().tolist())
+    for words in texts.map(lambda batch: split_words(batch).flat_values, tf.data.AUTOTUNE).as_numpy_iterator():
+        counts.update(words.tolist())
     frequent = sorted((word for word, count in counts.items() if count >= min_count), key=lambda w: (-counts[w], w))
     return [word.decode() for word in frequent[:size]]
 

@@ -175,7 +175,7 @@ class SentimentClassifier(ServableModel):
                 {label.decode() for batch in batches for label in batch["label"].numpy()}, key=_natural
             )
         if self.vocabulary is None:
-            self.vocabulary = learn_vocabulary((batch["text"] for batch in batches), self.vocabulary_size)
+            self.vocabulary = learn_vocabulary(batches.map(lambda batch: batch["text"]), self.vocabulary_size)
         if not self.built:
             self._build_network()
         if self.ngrams:

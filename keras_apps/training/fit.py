@@ -131,9 +131,8 @@ def _fit_phase(
     steps = pipeline.count_steps(network, prepared, config.batch_size, config.steps_per_epoch)
     validation = None
     if splits.validation is not None:
-        validation = network.batches(
-            pipeline.prepare(network, splits.validation, training=False), config.batch_size, training=False
-        )
+        prepared_validation = pipeline.prepare(network, splits.validation, training=False)
+        validation = pipeline.counted(network.batches(prepared_validation, config.batch_size, training=False))
     recorder = EpochRecorder(run, phase, progress.history, config.patience)
     recorder.set_model(network)
     begin = config.epochs if recorder.exhausted else min(progress.epoch, config.epochs)

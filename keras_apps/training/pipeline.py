@@ -36,11 +36,16 @@ def prepare(model: ServableModel, examples: tf.data.Dataset, training: bool) -> 
 
 def count_steps(model: ServableModel, prepared: tf.data.Dataset, batch_size: int, limit: int) -> int:
     """How many batches an epoch has; `limit` cuts it short unless 0."""
-    batches = model.batches(prepared, batch_size, training=True, seed=0)
-    steps = int(batches.cardinality())
-    if steps < 0:
-        steps = int(batches.reduce(np.int64(0), lambda count, _: count + 1))
+    steps = int(counted(model.batches(prepared, batch_size, training=True, seed=0)).cardinality())
     return min(steps, limit) if limit else steps
+
+
+def counted(batches: tf.data.Dataset) -> tf.data.Dataset:
+    """The same batches, their number known, if need be by going through them once."""
+    if int(batches.cardinality()) >= 0:
+        return batches
+    count = batches.reduce(np.int64(0), lambda so_far, _: so_far + 1)
+    return batches.apply(tf.data.experimental.assert_cardinality(count))
 
 
 def epochs_of_batches(

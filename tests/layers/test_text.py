@@ -40,7 +40,7 @@ def test_bytes_that_are_no_utf8_are_replaced():
 
 
 def test_vocabulary_is_by_frequency_then_spelling_and_cut():
-    texts = [tf.constant(["b a a", "c b a d"]), tf.constant(["c"])]
+    texts = tf.data.Dataset.from_tensor_slices(["b a a", "c b a d", "c"]).batch(2)
     assert learn_vocabulary(texts, size=10) == ["a", "b", "c"]
     assert learn_vocabulary(texts, size=2) == ["a", "b"]
     assert learn_vocabulary(texts, size=10, min_count=1) == ["a", "b", "c", "d"]

@@ -1,0 +1,307 @@
+import dataclasses
+import importlib
+import inspect
+import json
+import re
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from apps.command_line import all_apps
+from keras_apps.training.config import TrainingConfig
+
+ROOT = Path(__file__).resolve().parents[2]
+APPS = sorted(all_apps())
+
+
+# Flags and the Python API.
+
+
+@pytest.mark.parametrize("name", APPS)
+def test_flags_are_the_arguments_of_the_python_api(name):
+    app = all_apps()[name]
+    model = app.model_class()
+    module, function = app.load.split(":")
+    pairs = [
+        (app.model_flags, model.__init__, {"self", "seed", "vocabulary", "class_names", "kwargs"}),
+        (app.compile_flags, model.compile, {"self", "xla", "steps_per_execution"}),
+        (app.data_flags, getattr(importlib.import_module(module), function), set()),
+    ]
+    for flags, target, others in pairs:
+        parameters = {n: p for n, p in inspect.signature(target).parameters.items() if n not in others}
+        fields = {field.name: field for field in dataclasses.fields(flags)}
+        assert fields.keys() == parameters.keys(), f"{flags.__name__} against {target.__qualname__}"
+        for field in fields.values():
+            assert field.default == parameters[field.name].default, field.name
+            if isinstance(field.default, (int, float)):
+                assert type(field.default) is type(parameters[field.name].default), field.name
+
+
+@pytest.mark.parametrize("name", APPS)
+def test_no_flag_has_two_meanings(name):
+    app = all_apps()[name]
+    groups = (app.model_flags, app.compile_flags, app.data_flags, TrainingConfig)
+    names = [field.name for group in groups for field in dataclasses.fields(group)]
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("name", APPS)
+def test_every_flag_is_explained(name):
+    for verb in ("train", "evaluate", "predict", "export", "serve"):
+        result = run(name, verb, "--help")
+        for line in re.findall(r"^  --.*(?:\n {10,}.*)*", result.stdout, re.M):
+            described = re.split(r"\s{2,}|\n", line.strip(), maxsplit=1)
+            assert len(described) == 2 and len(described[1].split("(default")[0].strip()) > 5, line
+
+
+def run(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "apps.command_line", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+
+
+# Help comes at once, because nothing heavy is imported for it.
+
+
+def test_alone_it_lists_the_apps():
+    result = run()
+    assert result.returncode == 0
+    for app in all_apps().values():
+        assert re.search(rf"^  {app.name}\s+{re.escape(app.summary)}$", result.stdout, re.M)
+
+
+@pytest.mark.parametrize("module", ["apps.command_line", "apps.runner", *(f"apps.{name}" for name in APPS)])
+def test_the_parser_imports_nothing_heavy(module):
+    code = f"import sys, {module}; print(sorted({{'tensorflow', 'keras', 'numpy', 'sklearn', 'matplotlib', 'scipy'}} & set(sys.modules)))"
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
+
+
+def test_answers_from_a_server_need_no_tensorflow():
+    code = """
+import sys
+from apps import runner, sentiment
+try:
+    runner.main(sentiment.APP, ["x", "predict", "--server", "localhost:1", "--text", "a"])
+except SystemExit as end:
+    assert end.code == 2
+assert "tensorflow" not in sys.modules
+"""
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert "localhost:1" in result.stderr
+
+
+# The whole way of a user's reviews.
+
+
+def test_the_demo_is_learned_and_measured_on_unseen_reviews(command, demo_run, read_json):
+    result = command("sentiment", "evaluate", "--model", demo_run)
+    metrics = read_json(demo_run / "metrics.json")
+    assert metrics["split"] == "test" and metrics["examples"] == 1000
+    assert 0.97 <= metrics["accuracy"] <= 1 and metrics["calibration_error"] < 0.03
+    assert f"{metrics['accuracy']:.4f}" in result.stdout
+    assert (demo_run / "confusion_matrix.png").stat().st_size > 5000
+
+
+def test_a_table_of_ones_own_from_training_to_fine_tuning(command, tiny_table, tmp_path, read_json):
+    run_dir, flags = tmp_path / "run", ["--units", 4, "--embedding_dim", 8, "--learning_rate", 0.03, "--batch_size", 8]
+    command("sentiment", "train", "--run_dir", run_dir, "--data", tiny_table, "--epochs", 6, *flags)
+    command("sentiment", "evaluate", "--model", run_dir)
+    metrics = read_json(run_dir / "metrics.json")
+    assert metrics["class_names"] == ["bad", "good", "so so"] and 0 < metrics["examples"] < 40
+    assert metrics["accuracy"] > 0.9
+
+    other = tmp_path / "other.jsonl"
+    other.write_text(
+        "\n".join(json.dumps({"text": f"a {w} film {n}", "label": w}) for n in range(20) for w in ("great", "dull"))
+    )
+    command("sentiment", "evaluate", "--model", run_dir, "--data", other, "--output", tmp_path / "report", status=2)
+    tuned = tmp_path / "tuned"
+    result = command("sentiment", "train", "--run_dir", tuned, "--init_from", run_dir, "--data", other, "--epochs", 1)
+    assert re.search(r"\d+ of \d+ weights come from", result.stderr)
+    assert (
+        read_json(tuned / "checkpoints" / "phase-00-epoch-00001" / "state.json")["progress"]["model_config"]["units"]
+        == 4
+    )
+
+
+@pytest.mark.parametrize("where", ["run", "file", "version", "folder of versions"])
+def test_predict_answers_alike_from_wherever_the_model_is(command, demo_run, demo_export, where):
+    path = {
+        "run": demo_run,
+        "file": demo_run / "model.keras",
+        "version": demo_export / "sentiment" / "1",
+        "folder of versions": demo_export / "sentiment",
+    }[where]
+    result = command(
+        "sentiment",
+        "predict",
+        "--model",
+        path,
+        "--input",
+        "-",
+        input="This is a wonderful film.\nIt is not a wonderful film.\n",
+    )
+    answers = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [answer["label"] for answer in answers] == ["pos", "neg"]
+    assert answers[0]["text"] == "This is a wonderful film."
+    assert answers[0]["score"] == max(answers[0]["probabilities"])
+
+
+def test_one_bad_text_spoils_no_other(command, demo_run):
+    result = command(
+        "sentiment",
+        "predict",
+        "--model",
+        demo_run,
+        "--text",
+        "a fine film",
+        "--text",
+        " ",
+        "--text",
+        "a dull film",
+        status=2,
+    )
+    answers = [json.loads(line) for line in result.stdout.splitlines()]
+    assert ["label" in answer for answer in answers] == [True, False, True]
+    assert "empty" in answers[1]["error"]
+
+
+def test_words_are_weighed(command, demo_run):
+    result = command("sentiment", "predict", "--model", demo_run, "--explain", "--text", "a truly dull film")
+    answer = json.loads(result.stdout)
+    assert answer["tokens"] == ["a", "truly", "dull", "film"] and sum(answer["weights"]) == pytest.approx(1, abs=1e-4)
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def test_serve_answers_over_both_protocols_and_stops_cleanly(command, demo_export):
+    rest, grpc = free_port(), free_port()
+    server = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "apps.command_line",
+            "sentiment",
+            "serve",
+            "--saved_models",
+            demo_export,
+            "--port",
+            str(rest),
+        ]
+        + ["--grpc_port", str(grpc), "--engine", "embedded"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        url = f"http://localhost:{rest}/v1/models/sentiment"
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline and server.poll() is None:
+            try:
+                urllib.request.urlopen(url, timeout=5).read()
+                break
+            except OSError:
+                time.sleep(0.2)
+        body = json.dumps({"instances": [{"text": "This is a wonderful film."}]}).encode()
+        with urllib.request.urlopen(f"{url}:predict", body, timeout=60) as response:
+            (prediction,) = json.load(response)["predictions"]
+        assert prediction["label"] == "pos"
+        for protocol, port in (("rest", rest), ("grpc", grpc)):
+            result = command(
+                "sentiment",
+                "predict",
+                "--server",
+                f"localhost:{port}",
+                "--protocol",
+                protocol,
+                "--text",
+                "This is a wonderful film.",
+            )
+            answer = json.loads(result.stdout)
+            assert answer["label"] == "pos" and answer["score"] == pytest.approx(prediction["score"], rel=1e-5)
+        taken = command(
+            "sentiment",
+            "serve",
+            "--saved_models",
+            demo_export,
+            "--port",
+            rest,
+            "--grpc_port",
+            free_port(),
+            "--engine",
+            "embedded",
+            status=2,
+        )
+        assert str(rest) in taken.stderr
+    finally:
+        server.terminate()
+        output, errors = server.communicate(timeout=60)
+    assert server.returncode == 0 and "Traceback" not in errors, errors
+
+
+# Mistakes.
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "flags", "said"),
+    [
+        (None, "none.csv", [], "no such file"),
+        ("", "empty.csv", [], "empty"),
+        ("text,label\n", "header.csv", [], ""),
+        ("text,label\n" + "good,pos\n" * 30, "one_class.csv", [], "class"),
+        ("words,label\n" + "good,pos\nbad,neg\n" * 30, "columns.csv", [], "--text_key"),
+        ("text,label\n" + "good,pos\nbad,neg\n" * 30, "key.csv", ["--text_key", "body"], "body"),
+        ("text,label\n" + "good,pos\nbad,neg\n" * 30 + "x\n" * 9, "rows.csv", ["--max_bad_rows", "3"], "rows.csv:62"),
+        ("hello", "reviews.docx", [], "not a kind of data"),
+    ],
+    ids=lambda value: value if isinstance(value, str) and "." in value else "",
+)
+def test_bad_data_is_one_line_and_status_2(command, tmp_path, content, name, flags, said):
+    path = tmp_path / name
+    if content is not None:
+        path.write_text(content)
+    result = command("sentiment", "train", "--run_dir", tmp_path / "run", "--data", path, *flags, status=2)
+    errors = [line for line in result.stderr.splitlines() if line.startswith("error:")]
+    assert len(errors) == 1 and said in errors[0] and "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["train"], "--run_dir"),
+        (["train", "--run_dir", "x", "--cell", "transformer"], "invalid choice"),
+        (["train", "--run_dir", "x", "--unitz", "3"], "--unitz"),
+        (["fly"], "fly"),
+        (["evaluate", "--model", "/nowhere"], "/nowhere: no such run directory"),
+        (["predict", "--text", "a"], "--model or --server"),
+        (["predict", "--model", "/nowhere"], "--text"),
+        (["predict", "--model", "/nowhere", "--input", "/none.txt"], "/none.txt: no such file"),
+        (["serve", "--saved_models", "/nowhere"], "/nowhere"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_slip_at_the_command_line_is_one_line_and_status_2(command, arguments, said):
+    result = command("sentiment", *arguments, status=2)
+    assert said in result.stderr and result.stderr.count("\n") == 1, result.stderr
+
+
+def test_a_traceback_is_there_for_those_who_ask(command):
+    result = command("sentiment", "evaluate", "--model", "/nowhere", "--verbosity=1", status=1)
+    assert "Traceback" in result.stderr and "UserError" in result.stderr
+
+
+def test_an_unknown_app_names_those_there_are():
+    result = run("sentimental", "train")
+    assert result.returncode == 2 and "sentiment" in result.stderr and result.stderr.count("\n") == 1
