@@ -16,7 +16,7 @@ from absl import app as absl_app
 from absl import flags, logging
 from absl.flags import argparse_flags
 
-from keras_apps.errors import UserError
+from keras_apps.errors import RequestRefused, UserError
 from keras_apps.training.config import TrainingConfig
 
 if TYPE_CHECKING:
@@ -197,7 +197,7 @@ def predict(app: App, options: argparse.Namespace) -> None:
     refused = False
     for batch in _batched(requests, PREDICT_BATCH):
         for request, outcome in zip(batch, _answered(answer, batch, signature), strict=True):
-            if isinstance(outcome, UserError):
+            if isinstance(outcome, RequestRefused):
                 refused = True
                 outcome = {"error": str(outcome)}
             print(json.dumps(request | outcome, ensure_ascii=False), flush=True)
@@ -328,10 +328,10 @@ def _batched(requests: Iterable[dict[str, Any]], size: int) -> Iterator[list[dic
 
 def _answered(
     answer: Callable[..., dict[str, list]], batch: list[dict[str, Any]], signature: str
-) -> list[dict[str, Any] | UserError]:
+) -> list[dict[str, Any] | RequestRefused]:
     """The answer to each request; where a batch is refused, its requests are asked one by one."""
     try:
         columns = answer({name: [request[name] for request in batch] for name in batch[0]}, signature)
-    except UserError as error:
+    except RequestRefused as error:
         return [error] if len(batch) == 1 else [_answered(answer, [request], signature)[0] for request in batch]
     return [{name: values[index] for name, values in columns.items()} for index in range(len(batch))]

@@ -34,6 +34,8 @@ class ModelFlags:
     """Words to learn at the most."""
     max_length: int = 400
     """Words read of a text at the most."""
+    training_window: int = 0
+    """Words seen of a longer text in training, another part in every epoch; 0 for all."""
     word_dropout: float = 0.2
     """Share of the words left out in training."""
     embedding_dropout: float = 0.2
@@ -98,6 +100,8 @@ def requests(options: PredictFlags) -> tuple[str, Iterable[dict[str, Any]]]:
     """The signature, and a request for each text."""
     if bool(options.text) == bool(options.input):
         raise UserError("say what to classify: either --text (once or more) or --input FILE (- for standard input)")
+    if options.input not in ("", "-") and not Path(options.input).is_file():
+        raise UserError(f"{options.input}: no such file; --input names a text file, or - for standard input")
     texts = options.text or _lines(options.input)
     return "explain" if options.explain else "serving_default", ({"text": text} for text in texts)
 
@@ -106,8 +110,6 @@ def _lines(path: str) -> Iterator[str]:
     if path == "-":
         yield from (line.rstrip("\n") for line in sys.stdin)
         return
-    if not Path(path).is_file():
-        raise UserError(f"{path}: no such file; --input names a text file, or - for standard input")
     with open(path, encoding="utf-8", errors="replace") as file:
         yield from (line.rstrip("\n") for line in file)
 

@@ -7,3 +7,7 @@ class UserError(ValueError):
     The message is one line that says what is wrong, where, and what to do. The command line prints it and exits with
     status 2; from Python it is an ordinary `ValueError`.
     """
+
+
+class RequestRefused(UserError):
+    """A model's answer to a request that it can't take; the next request may be better."""

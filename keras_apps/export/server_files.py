@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from keras_apps.files import atomic_file
-
-# The images' tag is the TensorFlow that the exports were tested with.
-_IMAGE = "tensorflow/serving:2.21.0"
+from keras_apps.serving.launch import DOCKER_IMAGE, MODELS_IN_CONTAINER, models_config
 
 
 def write_batching_params(path: Path, batch_sizes: Sequence[int]) -> None:
@@ -38,11 +36,8 @@ def write_server_files(saved_models: Path, *, server_xla: bool) -> None:
         for folder in saved_models.iterdir()
         if folder.is_dir() and any((version / "saved_model.pb").is_file() for version in folder.glob("[0-9]*"))
     )
-    entries = "".join(
-        f'  config {{ name: "{name}" base_path: "/models/{name}" model_platform: "tensorflow" }}\n' for name in names
-    )
     with atomic_file(saved_models / "models.config") as temporary:
-        temporary.write_text(f"model_config_list {{\n{entries}}}\n")
+        temporary.write_text(models_config({name: MODELS_IN_CONTAINER / name for name in names}))
     with atomic_file(saved_models / "docker-compose.yml") as temporary:
         temporary.write_text(_compose(server_xla))
 
@@ -66,10 +61,12 @@ def _compose(server_xla: bool) -> str:
 {command}
 {rest}"""
 
-    cpu = service("serving", _IMAGE, ["--xla_cpu_compilation_enabled"] if server_xla else [], '    profiles: ["cpu"]\n')
+    cpu = service(
+        "serving", DOCKER_IMAGE, ["--xla_cpu_compilation_enabled"] if server_xla else [], '    profiles: ["cpu"]\n'
+    )
     gpu = service(
         "serving-gpu",
-        f"{_IMAGE}-gpu",
+        f"{DOCKER_IMAGE}-gpu",
         ["--xla_gpu_compilation_enabled"] if server_xla else [],
         """    profiles: ["gpu"]
     deploy:

@@ -44,6 +44,8 @@ class SentimentClassifier(ServableModel):
         embedding_dim: of the words.
         vocabulary_size: how many words to learn at the most.
         max_length: words read of a text at the most; the rest is left out.
+        training_window: words that the recurrent layers see of a longer text in training, another part in every epoch;
+            0 for all.
         word_dropout: share of the words left out whole in training (Iyyer 2015).
         embedding_dropout: share of the embedding's dimensions left out for a whole text.
         dropout: of the recurrent layers' inputs, beyond the first, and of the pooled vector.
@@ -71,6 +73,7 @@ class SentimentClassifier(ServableModel):
         embedding_dim: int = 64,
         vocabulary_size: int = 20_000,
         max_length: int = 400,
+        training_window: int = 0,
         word_dropout: float = 0.2,
         embedding_dropout: float = 0.2,
         dropout: float = 0.3,
@@ -91,6 +94,7 @@ class SentimentClassifier(ServableModel):
         self.embedding_dim = embedding_dim
         self.vocabulary_size = vocabulary_size
         self.max_length = max_length
+        self.training_window = training_window
         self.word_dropout = word_dropout
         self.embedding_dropout = embedding_dropout
         self.dropout = dropout
@@ -206,6 +210,15 @@ class SentimentClassifier(ServableModel):
     def _index(self, label: tf.Tensor) -> tf.Tensor:
         matches = tf.cast(label[..., None] == tf.constant(list(self.class_names)), tf.int32)
         return tf.where(tf.reduce_any(matches > 0, axis=-1), tf.argmax(matches, axis=-1, output_type=tf.int32), -1)
+
+    def augment(self, example: Tensors, seed: tf.Tensor) -> Tensors:
+        """A part of a text longer than `training_window`, at a random place."""
+        if not self.training_window:
+            return example
+        tokens = example["tokens"]
+        spare = tf.maximum(tf.shape(tokens)[0] - self.training_window, 0)
+        start = tf.random.stateless_uniform([], seed, maxval=spare + 1, dtype=tf.int32)
+        return example | {"tokens": tokens[start : start + self.training_window]}
 
     def length(self, example: Tensors) -> tf.Tensor:
         """The number of words that are read."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from keras_apps.errors import UserError
+from keras_apps.errors import RequestRefused, UserError
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from keras_apps.models.servable import ServableModel
 
 Answerer = Callable[[Mapping[str, Sequence], str], dict[str, list]]
-"""Inputs by name, batch first, and the signature -> outputs by name. UserError where the request is refused."""
+"""Inputs by name, batch first, and the signature -> outputs by name. RequestRefused where the model can't take them."""
 
 
 def open_answerer(
@@ -92,7 +92,7 @@ def _of_functions(run: Callable[..., Mapping[str, tf.Tensor]], signatures: set[s
         try:
             outputs = run(inputs, signature)
         except tf.errors.InvalidArgumentError as error:
-            raise UserError(readable(error.message)) from error
+            raise RequestRefused(readable(error.message)) from error
         return {name: _plain(name, value.numpy()) for name, value in sorted(outputs.items())}
 
     return answer

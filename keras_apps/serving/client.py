@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from keras_apps.errors import UserError
+from keras_apps.errors import RequestRefused, UserError
 
 _DEFAULT_PORTS = {"rest": 8501, "grpc": 8500}
 
@@ -187,7 +187,7 @@ class _Rest:
             raise unreachable(where, f"no JSON in its answer (HTTP {status}); is it another server?") from None
         if status != http.client.OK:
             reason = document.get("error", answer) if isinstance(document, dict) else answer
-            raise refused(where, model, f"HTTP {status}", str(reason))
+            raise refused(where, model, f"HTTP {status}", str(reason), bad_request=status == http.client.BAD_REQUEST)
         return document
 
 
@@ -201,9 +201,10 @@ def timed_out(where: str, seconds: float) -> UserError:
     return UserError(f"{where} did not answer within {seconds:g} seconds; send less at once, or allow it more time")
 
 
-def refused(where: str, model: str, status: str, reason: str) -> UserError:
-    """The server says no, and why."""
-    return UserError(f"{where} refused the request for model {model!r} ({status}): {' '.join(reason.split())}")
+def refused(where: str, model: str, status: str, reason: str, *, bad_request: bool) -> UserError:
+    """The server says no, and why; `bad_request` where it is these inputs that it can't take."""
+    kind = RequestRefused if bad_request else UserError
+    return kind(f"{where} refused the request for model {model!r} ({status}): {' '.join(reason.split())}")
 
 
 def _to_json(name: str, value: Any) -> Any:

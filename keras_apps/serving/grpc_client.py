@@ -76,7 +76,7 @@ class Grpc:
             raise timed_out(self._where, self._timeout)
         if code is grpc.StatusCode.UNAVAILABLE:
             raise unreachable(self._where, reason)
-        raise refused(self._where, model, code.name, reason)
+        raise refused(self._where, model, code.name, reason, bad_request=code is grpc.StatusCode.INVALID_ARGUMENT)
 
 
 def _model_spec(model: str, version: int | None = None, signature: str = "") -> model_pb2.ModelSpec:

@@ -20,7 +20,7 @@ from keras_apps.serving.client import Client
 
 Engine = Literal["tensorflow_model_server", "docker", "embedded"]
 
-DOCKER_IMAGE = "tensorflow/serving"
+DOCKER_IMAGE = "tensorflow/serving:latest"
 MODELS_IN_CONTAINER = PurePosixPath("/models")
 _CONFIG_NAME = "models.config"
 _CONFIG_IN_CONTAINER = PurePosixPath("/config")

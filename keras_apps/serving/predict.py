@@ -88,6 +88,8 @@ def readable(message: str) -> str:
     """The one line of a graph's error that is meant for people, without the names of nodes around it."""
     text = message.split("<stack traces unavailable>")[-1]
     text = re.sub(r"^\s*\d+ root error\(s\) found\.\s*\(0\)\s*\w+:", "", text)
+    if "assertion failed: [" in text:
+        text = text[text.index("assertion failed: [") :]
     text = " ".join(re.split(r"\[\[\{\{|\[Op:", text)[0].split())
     if text.startswith("assertion failed: ["):
         parts = text.removeprefix("assertion failed: [").removesuffix("]").split("] [")
