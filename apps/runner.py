@@ -244,11 +244,16 @@ def main(app: App, argv: Sequence[str] | None = None) -> None:
                 raise
             print(f"error: {error}", file=sys.stderr)
             sys.exit(2)
-        except KeyboardInterrupt:
-            sys.exit(130)
         except BrokenPipeError:
             # Whoever read our output has enough of it.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except OSError as error:
+            if flags.FLAGS.verbosity >= 1 or error.errno is None:
+                raise
+            print(f"error: {error.filename or 'input or output'}: {error.strerror}", file=sys.stderr)
+            sys.exit(2)
+        except KeyboardInterrupt:
+            sys.exit(130)
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     absl_app.run(run, argv=list(argv or sys.argv), flags_parser=parse)

@@ -12,6 +12,9 @@ from pathlib import Path
 
 TEMPORARY_MARK = ".incomplete-"
 
+EXPORTED_MODEL = Path("assets.extra", "model.keras")
+"""Where, in an exported version, the model is for Keras."""
+
 
 @contextlib.contextmanager
 def atomic_file(path: str | os.PathLike) -> Iterator[Path]:
@@ -60,6 +63,15 @@ def remove_incomplete(folder: str | os.PathLike, older_than: float = 0) -> None:
             shutil.rmtree(leftover, ignore_errors=True)
         else:
             leftover.unlink(missing_ok=True)
+
+
+def exported_version(path: str | os.PathLike) -> Path | None:
+    """The folder of a SavedModel: the path itself, or the newest of the numbered versions in it; None without one."""
+    path = Path(path)
+    if (path / "saved_model.pb").is_file():
+        return path
+    versions = [p.parent for p in path.glob("*/saved_model.pb") if p.parent.name.isdigit()] if path.is_dir() else []
+    return max(versions, key=lambda folder: int(folder.name), default=None)
 
 
 def _flush_to_disk(file: Path) -> None:

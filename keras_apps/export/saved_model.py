@@ -16,7 +16,7 @@ from keras_apps.export.answers import plain
 from keras_apps.export.readme import write_readme
 from keras_apps.export.server_files import write_batching_params, write_server_files
 from keras_apps.export.warmup import write_warmup
-from keras_apps.files import atomic_directory, remove_incomplete
+from keras_apps.files import EXPORTED_MODEL, atomic_directory, remove_incomplete
 from keras_apps.models.servable import SCHEMA_VERSION, ServableModel, Signature
 
 # A folder that is still being written is younger than this; an older one was left by a writer that was killed.
@@ -97,10 +97,8 @@ def _write(
     warm = dict(signatures)
     if server_xla:
         warm |= {xla_name(signature_name): signature for signature_name, signature in signatures.items()}
-    extra = folder / "assets.extra"
-    extra.mkdir()
-    write_warmup(extra / "tf_serving_warmup_requests", name, warm)
-    model.save_for_inference(extra / "model.keras")
+    model.save_for_inference(folder / EXPORTED_MODEL)
+    write_warmup(folder / EXPORTED_MODEL.parent / "tf_serving_warmup_requests", name, warm)
     write_batching_params(folder / "batching_params.pbtxt", signatures["serving_default"].batch_sizes)
 
     # What the folder says of itself was really run, on the graph that was really written.

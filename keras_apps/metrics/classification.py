@@ -46,15 +46,15 @@ def classification_report(probabilities: np.ndarray, labels: np.ndarray, class_n
 
 def report_lines(report: dict[str, Any]) -> list[str]:
     """The report as a table for the terminal; rows of the confusion matrix are true classes."""
-    lines = [f"{'data':<18} {report['data']} ({report['split']}, {report['examples']} examples)"]
-    for name in ("accuracy", "macro_f1", "roc_auc", "log_loss", "calibration_error"):
-        value = report[name]
-        lines.append(f"{name.replace('_', ' '):<18} " + ("-" if value is None else f"{value:.4f}"))
+    lines = [f"{'data':<26} {report['data']} ({report['split']}, {report['examples']} examples)"]
+    for name, value in report.items():
+        if value is None or isinstance(value, float):
+            lines.append(f"{name.replace('_', ' '):<26} " + ("-" if value is None else f"{value:.4f}"))
     names = report["class_names"]
     width = max(12, *(len(name) + 2 for name in names))
-    lines.append(f"{'true / predicted':<18} " + "".join(f"{name:>{width}}" for name in names))
+    lines.append(f"{'true / predicted':<26} " + "".join(f"{name:>{width}}" for name in names))
     for name, row in zip(names, report["confusion_matrix"], strict=True):
-        lines.append(f"{name:<18} " + "".join(f"{count:>{width}}" for count in row))
+        lines.append(f"{name:<26} " + "".join(f"{count:>{width}}" for count in row))
     return lines
 
 

@@ -178,6 +178,8 @@ class SentimentClassifier(ServableModel):
             self.class_names = sorted(
                 {label.decode() for batch in batches for label in batch["label"].numpy()}, key=_natural
             )
+            if len(self.class_names) < 2:
+                raise UserError(f"the examples have one class only ({', '.join(self.class_names)}); two are needed")
         if self.vocabulary is None:
             self.vocabulary = learn_vocabulary(batches.map(lambda batch: batch["text"]), self.vocabulary_size)
         if not self.built:
@@ -324,8 +326,11 @@ class SentimentClassifier(ServableModel):
         return self._track(batch, self(batch, training=False))
 
     def _track(self, batch: Tensors, logits: tf.Tensor) -> dict[str, tf.Tensor]:
-        self.loss_tracker.update_state(_cross_entropy(batch["label"], logits))
-        self.accuracy.update_state(batch["label"], logits)
+        # A class that only validation examples have is left out here, and refused by `measure`.
+        known = tf.cast(batch["label"] >= 0, tf.float32)
+        labels = tf.maximum(batch["label"], 0)
+        self.loss_tracker.update_state(_cross_entropy(labels, logits), sample_weight=known)
+        self.accuracy.update_state(labels, logits, sample_weight=known)
         return {metric.name: metric.result() for metric in self.metrics}
 
     @property
@@ -335,10 +340,11 @@ class SentimentClassifier(ServableModel):
 
     def calibrate(self, batches: tf.data.Dataset) -> None:
         """Fits how much each branch counts, and so the temperature, by the log loss of validation data."""
-        self.branch_scales.assign(fit_scales(*self._logits_and_labels(batches)))
+        logits, labels = self._logits_and_labels(batches)
+        self.branch_scales.assign(fit_scales(logits[:, labels >= 0], labels[labels >= 0]))
 
     def measure(self, examples: tf.data.Dataset, batch_size: int = 64) -> dict[str, Any]:
-        """Accuracy, macro F1, ROC AUC, log loss, calibration error and confusion matrix on raw examples.
+        """Accuracy (also of each branch), macro F1, ROC AUC, log loss, calibration error and confusion matrix.
 
         Raises:
             UserError: where an example has a class that the model does not know.
@@ -350,7 +356,11 @@ class SentimentClassifier(ServableModel):
             known = ", ".join(self.class_names)
             raise UserError(f"{unknown} of {len(labels)} examples have a class that the model does not know ({known})")
         mixed = np.tensordot(self.branch_scales.numpy(), logits, axes=1)
-        return classification_report(softmax(mixed.astype(np.float64), axis=-1), labels, list(self.class_names))
+        report = classification_report(softmax(mixed.astype(np.float64), axis=-1), labels, list(self.class_names))
+        if self.ngrams:
+            alone = (logits.argmax(-1) == labels).mean(-1)
+            report |= {"recurrent_branch_accuracy": float(alone[0]), "ngram_branch_accuracy": float(alone[1])}
+        return report
 
     def _logits_and_labels(self, batches: tf.data.Dataset) -> tuple[np.ndarray, np.ndarray]:
         """`<float>[branches, examples, classes]` and `<int>[examples]`."""

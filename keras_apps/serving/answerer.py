@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from keras_apps.errors import RequestRefused, UserError
+from keras_apps.files import exported_version
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -46,21 +47,13 @@ def open_answerer(
 
         client = Client(server, protocol)
         return lambda inputs, signature: client.predict(name, inputs, signature)
-    version = _exported_version(Path(model))
+    version = exported_version(model)
     if version:
         return _of_saved_model(version)
     from keras_apps.training.fit import model_file
 
     loaded = model_class().load(model_file(model))
     return _of_functions(lambda inputs, signature: loaded.serve(signature, **inputs), set(loaded.signatures()))
-
-
-def _exported_version(path: Path) -> Path | None:
-    """The folder of a SavedModel: the path itself, or its newest version."""
-    if (path / "saved_model.pb").is_file():
-        return path
-    versions = [p for p in path.glob("*/saved_model.pb") if p.parent.name.isdigit()] if path.is_dir() else []
-    return max(versions, key=lambda p: int(p.parent.name)).parent if versions else None
 
 
 def _of_saved_model(path: Path) -> Answerer:

@@ -37,13 +37,14 @@ class StopOnNaN(keras.callbacks.Callback):
     """Ends a training whose loss is no number any more, before anything of it is saved.
 
     Args:
-        record: to say which checkpoint is left.
+        run: to say what is left.
     """
 
     def __init__(self, run: RunDirectory):
         super().__init__()
         self.run = run
         self.epoch = 0
+        self.looks = 0
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Remembers where we are."""
@@ -51,7 +52,8 @@ class StopOnNaN(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         """Looks now and then."""
-        if batch % _STEPS_BETWEEN_CHECKS == 0:
+        self.looks += 1
+        if self.looks % _STEPS_BETWEEN_CHECKS == 1:
             self._check(logs, f"step {batch + 1}")
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:

@@ -13,6 +13,7 @@ import keras
 
 from keras_apps.data.splits import Splits
 from keras_apps.errors import UserError
+from keras_apps.files import EXPORTED_MODEL, exported_version
 from keras_apps.models.servable import ServableModel
 from keras_apps.training import checkpoint as checkpoints
 from keras_apps.training import hardware, pipeline
@@ -172,7 +173,7 @@ def _say(run: RunDirectory, message: str) -> None:
 
 
 def model_file(where: str | Path) -> Path:
-    """The `.keras` file that a run directory or a `.keras` path names.
+    """The `.keras` file that a run directory, an export (its newest version) or a `.keras` path names.
 
     Raises:
         UserError: where there is none.
@@ -182,9 +183,12 @@ def model_file(where: str | Path) -> Path:
         if not path.is_file():
             raise UserError(f"{path}: no such model file")
         return path
-    run = RunDirectory(path)
     if not path.is_dir():
-        raise UserError(f"{path}: no such run directory or .keras file")
-    if not run.model_file.is_file():
-        raise UserError(f"{path}: holds no model.keras yet; train first, or name another run directory or .keras file")
-    return run.model_file
+        raise UserError(f"{path}: no such run directory, export or .keras file")
+    run = RunDirectory(path)
+    if run.model_file.is_file():
+        return run.model_file
+    version = exported_version(path)
+    if version and (version / EXPORTED_MODEL).is_file():
+        return version / EXPORTED_MODEL
+    raise UserError(f"{path}: holds no model.keras; train first, or name another run directory, export or .keras file")

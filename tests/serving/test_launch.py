@@ -101,7 +101,7 @@ def test_docker_command():
     command = launch.docker_command(Path("/srv/saved_models"), Path("/tmp/c"), 9001, 9000, xla=True)
     assert " ".join(command) == (
         "docker run --rm --init -p 9001:8501 -p 9000:8500 -v /srv/saved_models:/models:ro -v /tmp/c:/config:ro "
-        "--entrypoint tensorflow_model_server tensorflow/serving --port=8500 --rest_api_port=8501 "
+        "--entrypoint tensorflow_model_server tensorflow/serving:latest --port=8500 --rest_api_port=8501 "
         "--model_config_file=/config/models.config --enable_batching=true "
         "--enable_per_model_batching_parameters=true --xla_cpu_compilation_enabled=true"
     )
