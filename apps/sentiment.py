@@ -54,7 +54,7 @@ class ModelFlags:
 class CompileFlags:
     """The optimizer."""
 
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-3
     """Of Adam."""
     clip_norm: float = 1.0
     """Greatest norm of the gradient."""

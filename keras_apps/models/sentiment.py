@@ -284,7 +284,7 @@ class SentimentClassifier(ServableModel):
 
     def compile(
         self,
-        learning_rate: float = 1e-3,
+        learning_rate: float = 2e-3,
         clip_norm: float = 1.0,
         averaging: float = 0.0,
         freeze_encoder: bool = False,

@@ -70,6 +70,24 @@ def test_padding_changes_no_answer():
     np.testing.assert_allclose(alone[0], beside_a_long_one[0], atol=1e-6)
 
 
+def test_training_sees_another_part_of_a_long_text_each_time():
+    model = SentimentClassifier(
+        units=2, vocabulary=[str(n) for n in range(50)], class_names=["a", "b"], training_window=5
+    )
+    example = model.prepare(
+        {"text": tf.constant(" ".join(map(str, range(50)))), "label": tf.constant("a")}, training=True
+    )
+    assert len(example["tokens"]) == 50
+    starts = set()
+    for n in range(40):
+        tokens = model.augment(example, tf.constant([3, n], tf.int64))["tokens"].numpy()
+        np.testing.assert_array_equal(tokens, range(tokens[0], tokens[0] + 5))
+        starts.add(int(tokens[0]))
+    assert len(starts) > 15 and min(starts) >= 2 and max(starts) <= 47
+    short = example | {"tokens": example["tokens"][:3]}
+    np.testing.assert_array_equal(model.augment(short, tf.constant([1, 1], tf.int64))["tokens"], short["tokens"])
+
+
 def test_training_pads_to_few_shapes_for_xla():
     model = SentimentClassifier(units=2, vocabulary=["w"], class_names=["a", "b"], ngram_buckets=32)
     model.compile(xla=True)

@@ -151,9 +151,9 @@ def test_averages_are_in_place_only_within(model):
     raw = np.array(bias)
     with network.averaged_weights():
         averaged = np.array(bias)
-    # Adam moves by the learning rate: -0.001, -0.002; the average begins at the first and halves the distance.
-    np.testing.assert_allclose(raw, -0.002, rtol=1e-3)
-    np.testing.assert_allclose(averaged, -0.0015, rtol=1e-2)
+    # Adam moves by the learning rate: -0.002, -0.004; the average begins at the first and halves the distance.
+    np.testing.assert_allclose(raw, -0.004, rtol=1e-3)
+    np.testing.assert_allclose(averaged, -0.003, rtol=1e-2)
     np.testing.assert_array_equal(bias, raw)
 
 

@@ -35,6 +35,7 @@ def splits():
 
 def test_a_run_directory_holds_what_a_person_wants(splits, tmp_path):
     best = train(SentimentClassifier, splits, tmp_path, model=TINY, config=TrainingConfig(epochs=3, batch_size=16))
+    assert list(tmp_path.glob("tensorboard/train/events.*")) and list(tmp_path.glob("tensorboard/validation/events.*"))
     names = {path.name for path in tmp_path.iterdir()}
     assert {"config.json", "log.txt", "history.csv", "curves.png", "checkpoints", "model.keras"} <= names
     config = json.loads((tmp_path / "config.json").read_text())
@@ -116,6 +117,25 @@ def test_fine_tuning_begins_with_the_other_runs_weights(splits, tmp_path):
     assert tuned.measure(splits.validation)["accuracy"] == parent.measure(splits.validation)["accuracy"] == 1.0
 
 
+def test_several_steps_in_one_call_and_xla_learn_the_same(splits, tmp_path):
+    def weights(run, **options):
+        config = TrainingConfig(epochs=2, batch_size=8, **options)
+        model = train(SentimentClassifier, splits, tmp_path / run, model=TINY | {"cell": "rnn"}, config=config)
+        return np.array(model.head.kernel)
+
+    one = weights("one")
+    np.testing.assert_array_equal(one, weights("four", steps_per_execution=4))
+    np.testing.assert_allclose(one, weights("xla", xla="on"), atol=1e-5)
+
+
+def test_mixed_precision_is_the_models_own_when_it_is_read_again(splits, tmp_path):
+    config = TrainingConfig(epochs=1, batch_size=8, precision="mixed_bfloat16")
+    train(SentimentClassifier, splits, tmp_path, model=TINY, config=config)
+    again = SentimentClassifier.load(tmp_path / "model.keras")
+    assert again.dtype_policy.name == again.encoder[0].dtype_policy.name == "mixed_bfloat16"
+    assert again.embedding.embeddings.dtype == "float32" and again.head.compute_dtype == "float32"
+
+
 def test_seeds_decide(splits, tmp_path):
     def weights(run, seed):
         config = TrainingConfig(epochs=1, batch_size=16, seed=seed)
@@ -127,6 +147,18 @@ def test_seeds_decide(splits, tmp_path):
     first = weights("a", 1)
     np.testing.assert_array_equal(first, weights("b", 1))
     assert not np.array_equal(first, weights("c", 2))
+
+
+def test_classes_that_only_validation_has_do_not_stop_a_training(splits, tmp_path):
+    odd = splits.validation.concatenate(reviews(1).map(lambda e: e | {"label": tf.constant("odd")}))
+    best = train(SentimentClassifier, Splits(splits.train, odd), tmp_path, model=TINY, config=TrainingConfig(epochs=1))
+    assert best.class_names == ["neg", "pos"] and np.isfinite(float(best.branch_scales[0]))
+
+
+def test_one_class_only_is_refused(tmp_path):
+    same = reviews(8).map(lambda e: e | {"label": tf.constant("pos")})
+    with pytest.raises(UserError, match=r"one class only \(pos\)"):
+        train(SentimentClassifier, Splits(same), tmp_path, model=TINY)
 
 
 @keras.saving.register_keras_serializable(package="keras_apps_tests")
