@@ -230,7 +230,11 @@ def main(app: App, argv: Sequence[str] | None = None) -> None:
     """Runs one app's command line."""
 
     def parse(arguments: Sequence[str]) -> argparse.Namespace:
-        options = _parser(app).parse_args(arguments[1:])
+        try:
+            options = _parser(app).parse_args(arguments[1:])
+        except UserError as error:
+            print(f"error: {error}", file=sys.stderr)
+            sys.exit(2)
         # Whether a flag was given decides where its default would come from: these flags, or an older run's.
         options.given = {word[2:].split("=")[0].replace("-", "_") for word in arguments if word.startswith("--")}
         return options

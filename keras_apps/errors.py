@@ -1,4 +1,9 @@
-"""The one exception that stands for a mistake of the user's, not of the program's."""
+"""The exceptions that stand for a mistake of the user's, not of the program's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
 
 
 class UserError(ValueError):
@@ -11,3 +16,12 @@ class UserError(ValueError):
 
 class RequestRefused(UserError):
     """A model's answer to a request that it can't take; the next request may be better."""
+
+
+def check_range(owner: Any, names: Iterable[str], *, at_least: float, below: float = float("inf")) -> None:
+    """Raises UserError where an attribute is less than `at_least`, or not `below`."""
+    for name in names:
+        value = getattr(owner, name)
+        if not at_least <= value < below:
+            upper = "" if below == float("inf") else f" and below {below:g}"
+            raise UserError(f"{name} must be at least {at_least:g}{upper}; received {value}")

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from scipy.special import softmax
 
-from keras_apps.errors import UserError
+from keras_apps.errors import UserError, check_range
 from keras_apps.layers.ngrams import NaiveBayesNGrams
 from keras_apps.layers.recurrent import Cell, Pooling, SequencePooling, recurrent_layer
 from keras_apps.layers.text import (
@@ -104,6 +104,11 @@ class SentimentClassifier(ServableModel):
         self.seed = seed
         self.vocabulary = vocabulary
         self.class_names = class_names
+        sizes = ("units", "depth", "embedding_dim", "vocabulary_size", "max_length", "ngram_order")
+        check_range(self, sizes, at_least=1)
+        check_range(self, ("training_window", "ngram_buckets"), at_least=0)
+        rates = ("word_dropout", "embedding_dropout", "dropout", "ngram_dropout")
+        check_range(self, rates, at_least=0, below=1)
         if vocabulary is not None and class_names is not None:
             self._build_network()
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal
 
+from keras_apps.errors import check_range
+
 
 @dataclasses.dataclass(frozen=True)
 class TrainingConfig:
@@ -28,3 +30,7 @@ class TrainingConfig:
     """mirrored: all GPUs of this machine (or its logical CPUs), each with a share of every batch."""
     steps_per_execution: int = 1
     """Training steps in one call of the graph."""
+
+    def __post_init__(self):
+        check_range(self, ("epochs", "batch_size", "steps_per_execution"), at_least=1)
+        check_range(self, ("steps_per_epoch", "patience", "seed"), at_least=0)

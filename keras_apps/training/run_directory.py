@@ -39,6 +39,8 @@ class RunDirectory:
         Args:
             settings: by section (`model`, `training`, `data`, ...), plain values.
 
+        A run that was stopped before it had anything to keep may be begun again with other settings.
+
         Raises:
             UserError: where the folder holds something else, or a run with other settings.
         """
@@ -52,7 +54,7 @@ class RunDirectory:
                     "name a new or empty --run_dir"
                 )
             self.path.mkdir(parents=True, exist_ok=True)
-        else:
+        elif self.model_file.exists() or any(self.checkpoints.glob("*")):
             self._check_same(self.read_settings(), settings)
         remove_incomplete(self.path)
         self._write_json(self.config_file, {"schema_version": SCHEMA_VERSION} | settings)

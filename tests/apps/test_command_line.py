@@ -283,6 +283,7 @@ def test_bad_data_is_one_line_and_status_2(command, tmp_path, content, name, fla
         (["train"], "--run_dir"),
         (["train", "--run_dir", "x", "--cell", "transformer"], "invalid choice"),
         (["train", "--run_dir", "x", "--unitz", "3"], "--unitz"),
+        (["train", "--run_dir", "x", "--epochs", "0"], "epochs must be at least 1; received 0"),
         (["fly"], "fly"),
         (["evaluate", "--model", "/nowhere"], "/nowhere: no such run directory"),
         (["predict", "--text", "a"], "--model or --server"),

@@ -144,6 +144,13 @@ def test_strange_texts_get_an_answer():
     assert np.isfinite(scores).all() and (scores >= 0.5).all()
 
 
+@pytest.mark.parametrize("arguments", [{"units": 0}, {"dropout": 1.0}, {"word_dropout": -0.1}, {"ngram_buckets": -1}])
+def test_settings_out_of_range_are_refused_by_name(arguments):
+    (name,) = arguments
+    with pytest.raises(UserError, match=f"^{name} must be at least"):
+        SentimentClassifier(**arguments)
+
+
 def test_unknown_classes_are_not_counted_as_mistakes():
     model = SentimentClassifier(units=2, vocabulary=["good"], class_names=["neg", "pos"])
     with pytest.raises(UserError, match=r"1 of 2 examples have a class that the model does not know \(neg, pos\)"):

@@ -155,6 +155,14 @@ def test_classes_that_only_validation_has_do_not_stop_a_training(splits, tmp_pat
     assert best.class_names == ["neg", "pos"] and np.isfinite(float(best.branch_scales[0]))
 
 
+def test_a_run_that_kept_nothing_may_begin_again_with_other_settings(splits, tmp_path):
+    with pytest.raises(UserError, match="dropout"):
+        train(SentimentClassifier, splits, tmp_path, model=TINY | {"dropout": 2.0})
+    train(SentimentClassifier, splits, tmp_path, model=TINY, config=TrainingConfig(epochs=1))
+    with pytest.raises(UserError, match=r"units = 4, not 5"):
+        train(SentimentClassifier, splits, tmp_path, model=TINY | {"units": 5}, config=TrainingConfig(epochs=1))
+
+
 def test_one_class_only_is_refused(tmp_path):
     same = reviews(8).map(lambda e: e | {"label": tf.constant("pos")})
     with pytest.raises(UserError, match=r"one class only \(pos\)"):
