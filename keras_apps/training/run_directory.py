@@ -54,8 +54,10 @@ class RunDirectory:
                     "name a new or empty --run_dir"
                 )
             self.path.mkdir(parents=True, exist_ok=True)
-        elif self.model_file.exists() or any(self.checkpoints.glob("*")):
-            self._check_same(self.read_settings(), settings)
+        else:
+            before = self.read_settings()
+            if self.model_file.exists() or any(self.checkpoints.glob("*")):
+                self._check_same(before, settings)
         remove_incomplete(self.path)
         self._write_json(self.config_file, {"schema_version": SCHEMA_VERSION} | settings)
         self.checkpoints.mkdir(exist_ok=True)
