@@ -34,7 +34,7 @@ def prepared(name: str) -> tfds.core.DatasetBuilder:
         except Exception as error:
             # Each of hundreds of data sets fails in its own way without a network, with as many kinds of exceptions.
             raise UserError(
-                f"tfds:{name}: it is not in {builder.data_root if folder is None else folder} and can't be downloaded "
+                f"tfds:{name}: it is not in {builder.data_dir} and can't be downloaded "
                 f"({type(error).__name__}: {_first_line(error)}); prepare it where there is a network with `tfds build "
                 f"{name}`, copy it here and set TFDS_DATA_DIR"
             ) from error
