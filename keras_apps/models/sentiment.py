@@ -61,7 +61,32 @@ class SentimentClassifier(ServableModel):
     # Measured: recurrent loops are fastest uncompiled in float32 on a CPU; on a GPU cuDNN's kernels need no XLA.
     precision = {"cpu": "float32", "gpu": "mixed_bfloat16"}
     xla_pays = {"cpu": False, "gpu": False}
-    bucket_boundaries = (8, 12, 16, 20, 24, 28, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 512)
+    bucket_boundaries = (
+        8,
+        12,
+        16,
+        20,
+        24,
+        28,
+        32,
+        40,
+        48,
+        56,
+        64,
+        80,
+        96,
+        112,
+        128,
+        160,
+        192,
+        224,
+        256,
+        320,
+        384,
+        512,
+        640,
+        800,
+    )
 
     def __init__(
         self,
@@ -116,7 +141,7 @@ class SentimentClassifier(ServableModel):
         dtype = self.dtype_policy
         classes = len(self.class_names)
         # Lengths that serving pads to, for few static shapes; training pads to the longest text of a batch.
-        self.lengths = [length for length in (32, 64, 128, 256) if length < self.max_length] + [self.max_length]
+        self.lengths = [length for length in (32, 64, 128, 256, 512) if length < self.max_length] + [self.max_length]
         self.tokenizer = WordTokenizer(self.vocabulary, name="tokenizer", dtype=dtype)
         self.embedding = keras.layers.Embedding(
             self.tokenizer.size,
