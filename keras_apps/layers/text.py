@@ -103,12 +103,13 @@ def hashed_ngrams(words: tf.RaggedTensor, order: int, buckets: int) -> tf.Ragged
     return tf.ragged.boolean_mask(table, (table > 0) & ~repeated)
 
 
-def pad_to_lengths(ragged: tf.RaggedTensor, lengths: Sequence[int]) -> tf.Tensor:
-    """Rows cut to the last of `lengths` and zero-padded to the smallest of them that holds the longest row.
+def pad_to_lengths(ragged: tf.RaggedTensor, lengths: Sequence[int], at_least: int | tf.Tensor = 0) -> tf.Tensor:
+    """Rows cut to the last of `lengths` and zero-padded to the smallest of them that holds the longest, and `at_least`.
 
     A few fixed lengths keep the shapes that XLA compiles few, without paying for the longest text at every request.
     """
-    longest = tf.cast(tf.reduce_max(tf.concat([[0], ragged.row_lengths()], axis=0)), tf.int32)
+    sizes = tf.concat([[tf.cast(at_least, tf.int64)], ragged.row_lengths()], axis=0)
+    longest = tf.cast(tf.reduce_max(sizes), tf.int32)
     index = tf.reduce_sum(tf.cast(longest > tf.constant(lengths[:-1], tf.int32), tf.int32))
     return to_length(ragged, tf.gather(tf.constant(lengths, tf.int32), index))
 

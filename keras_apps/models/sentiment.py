@@ -280,8 +280,12 @@ class SentimentClassifier(ServableModel):
         tokens = pad_to_lengths(encoded["tokens"], self.lengths)
         padded = {"tokens": tokens}
         if self.ngrams:
-            # No text has more, and so there are no more shapes than lengths.
-            padded["ngrams"] = to_length(encoded["ngrams"], self.ngram_order * tf.shape(tokens)[1])
+            # A whole text has no more n-grams than that, so that there are no more shapes than lengths; a text of
+            # which training sees a part of the words has.
+            lengths = [self.ngram_order * length for length in self.lengths]
+            padded["ngrams"] = pad_to_lengths(
+                encoded["ngrams"], lengths, at_least=self.ngram_order * tf.shape(tokens)[1]
+            )
         return padded
 
     # The network.

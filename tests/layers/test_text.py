@@ -74,3 +74,4 @@ def test_padding_goes_to_the_next_length_and_cuts_at_the_last():
     np.testing.assert_array_equal(pad_to_lengths(ragged, [2, 4, 8]), [[1, 2, 3, 0], [4, 0, 0, 0]])
     np.testing.assert_array_equal(pad_to_lengths(ragged, [1, 2]), [[1, 2], [4, 0]])
     assert pad_to_lengths(ragged[:, :0], [2, 4]).shape == (2, 2)
+    assert pad_to_lengths(ragged, [2, 4, 8], at_least=5).shape == (2, 8)

@@ -97,6 +97,18 @@ def test_training_pads_to_few_shapes_for_xla():
     assert widths <= {(32, 64), (64, 128), (128, 256)} and len(widths) == 3
 
 
+def test_a_window_cuts_no_ngrams():
+    text = " ".join(f"w{n}" for n in range(200))
+    for xla in (False, True):
+        model = SentimentClassifier(
+            units=2, vocabulary=["w"], class_names=["a", "b"], ngram_buckets=2**20, training_window=10
+        )
+        model.compile(xla=xla)
+        prepared = examples([text], ["a"]).map(lambda e: model.prepare(e, training=True))  # noqa: B023
+        (batch,) = model.batches(prepared, 1, training=True)
+        assert np.count_nonzero(batch["ngrams"]) > 390 and np.count_nonzero(batch["tokens"]) == 10
+
+
 def test_xla_gives_the_same_losses_and_gradients():
     model = trained(epochs=1, ngram_buckets=64)
     batch = next(iter(model.batches(examples().map(lambda e: model.prepare(e, training=True)), 8, training=False)))
