@@ -27,8 +27,7 @@ def main() -> None:
         print("\nverbs: train, evaluate, predict, export, serve; `keras-apps APP VERB --help` lists the flags")
         return
     if sys.argv[1] not in found:
-        print(f"error: no app {sys.argv[1]!r}; there are: {', '.join(found)}", file=sys.stderr)
-        sys.exit(2)
+        runner.fail(f"no app {sys.argv[1]!r}; there are: {', '.join(found)}")
     runner.main(found[sys.argv[1]], [sys.argv[0], *sys.argv[2:]])
 
 

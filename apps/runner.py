@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import itertools
 import json
 import logging as python_logging
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import simple_parsing
 from absl import app as absl_app
@@ -136,11 +137,9 @@ def train(app: App, options: argparse.Namespace) -> None:
     _import_tensorflow()
     from keras_apps.training.fit import train as fit
 
-    given = options.given
-    fine_tuned = bool(options.train.init_from)
     model = dataclasses.asdict(options.model_flags)
-    if fine_tuned:
-        model = {name: value for name, value in model.items() if name in given}
+    if options.train.init_from:
+        model = {name: value for name, value in model.items() if name in options.given}
     data = dataclasses.asdict(options.data_flags)
     where = options.train.run_dir
     try:
@@ -233,8 +232,7 @@ def main(app: App, argv: Sequence[str] | None = None) -> None:
         try:
             options = _parser(app).parse_args(arguments[1:])
         except UserError as error:
-            print(f"error: {error}", file=sys.stderr)
-            sys.exit(2)
+            fail(error)
         # Whether a flag was given decides where its default would come from: these flags, or an older run's.
         options.given = {word[2:].split("=")[0].replace("-", "_") for word in arguments if word.startswith("--")}
         return options
@@ -246,21 +244,25 @@ def main(app: App, argv: Sequence[str] | None = None) -> None:
         except UserError as error:
             if flags.FLAGS.verbosity >= 1:
                 raise
-            print(f"error: {error}", file=sys.stderr)
-            sys.exit(2)
+            fail(error)
         except BrokenPipeError:
             # Whoever read our output has enough of it.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         except OSError as error:
             if flags.FLAGS.verbosity >= 1 or error.errno is None:
                 raise
-            print(f"error: {error.filename or 'input or output'}: {error.strerror}", file=sys.stderr)
-            sys.exit(2)
+            fail(f"{error.filename or 'input or output'}: {error.strerror}")
         except KeyboardInterrupt:
             sys.exit(130)
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     absl_app.run(run, argv=list(argv or sys.argv), flags_parser=parse)
+
+
+def fail(reason: object) -> NoReturn:
+    """Says in one line what the user's mistake was, and exits with status 2."""
+    print(f"error: {reason}", file=sys.stderr)
+    sys.exit(2)
 
 
 def _talk_plainly() -> None:
@@ -302,11 +304,15 @@ def _import_tensorflow() -> None:
 def _parser(app: App) -> Parser:
     parser = Parser(prog=f"keras-apps {app.name}", description=app.summary, allow_abbrev=False)
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
-    shared = {"model_flags": app.model_flags, "compile_flags": app.compile_flags, "data_flags": app.data_flags}
     of_verbs: dict[Callable, dict[str, type]] = {
-        train: {"train": TrainFlags, "data_flags": shared["data_flags"], "model_flags": shared["model_flags"]}
-        | {"compile_flags": shared["compile_flags"], "training": TrainingConfig},
-        evaluate: {"evaluate": EvaluateFlags, "data_flags": shared["data_flags"]},
+        train: {
+            "train": TrainFlags,
+            "data_flags": app.data_flags,
+            "model_flags": app.model_flags,
+            "compile_flags": app.compile_flags,
+            "training": TrainingConfig,
+        },
+        evaluate: {"evaluate": EvaluateFlags, "data_flags": app.data_flags},
         predict: {"answer": AnswerFlags, "predict_flags": app.predict_flags},
         export: {"export": ExportFlags},
         serve: {"serve": ServeFlags},
@@ -325,13 +331,8 @@ def _imported(path: str) -> Any:
 
 
 def _batched(requests: Iterable[dict[str, Any]], size: int) -> Iterator[list[dict[str, Any]]]:
-    batch = []
-    for request in requests:
-        batch.append(request)
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
+    remaining = iter(requests)
+    while batch := list(itertools.islice(remaining, size)):
         yield batch
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from keras_apps.files import atomic_file
+from keras_apps.serving.catalog import models_on_disk
 from keras_apps.serving.launch import DOCKER_IMAGE, MODELS_IN_CONTAINER, models_config
 
 
@@ -31,11 +32,7 @@ def write_server_files(saved_models: Path, *, server_xla: bool) -> None:
         saved_models: the folder of the models.
         server_xla: start the server with XLA.
     """
-    names = sorted(
-        folder.name
-        for folder in saved_models.iterdir()
-        if folder.is_dir() and any((version / "saved_model.pb").is_file() for version in folder.glob("[0-9]*"))
-    )
+    names = sorted(models_on_disk(saved_models))
     with atomic_file(saved_models / "models.config") as temporary:
         temporary.write_text(models_config({name: MODELS_IN_CONTAINER / name for name in names}))
     with atomic_file(saved_models / "docker-compose.yml") as temporary:
