@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
 import simple_parsing
 
-from apps import runner
+from apps import inputs, runner
 from keras_apps.errors import UserError
 
 SHOWN = 24
@@ -120,30 +120,9 @@ class AnsweringFlags:
 
 def requests(options: PredictFlags) -> tuple[str, Iterable[tuple[runner.Line, runner.Line]]]:
     """The signature, and a request for each picture."""
-    if bool(options.image) == bool(options.input):
-        raise UserError("give either --image FILE (once or more) or --input FOLDER")
     if options.output and not options.explain:
         raise UserError("--output is for pictures of attention; give --explain too")
-    paths = options.image or _pictures(Path(options.input))
-    return "explain" if options.explain else "serving_default", _each(paths)
-
-
-def _pictures(folder: Path) -> list[str]:
-    from keras_apps.data.images import SUFFIXES
-
-    if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder; --input names a folder of pictures, --image a picture")
-    found = sorted(str(path) for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
-    if not found:
-        raise UserError(f"{folder}: holds no pictures ({', '.join(SUFFIXES)})")
-    return found
-
-
-def _each(paths: Iterable[str]) -> Iterator[tuple[runner.Line, runner.Line]]:
-    from keras_apps.data.images import image_bytes
-
-    for path in paths:
-        yield {"image": path}, {"image_bytes": image_bytes(path)}
+    return "explain" if options.explain else "serving_default", inputs.pictures(options.image, options.input)
 
 
 def present(
@@ -167,8 +146,9 @@ def present(
     return shown | {"words": words, "attention": str(path)}
 
 
-def measure(model: Any, examples: Any, batch_size: int) -> runner.Line:
+def measure(model: Any, examples: Any, batch_size: int, options: runner.NoFlags) -> runner.Line:
     """The model's metrics; on the generated scenes, whose captions tell the truth, also the share of true captions."""
+    del options
     from keras_apps.data.demo_scenes import share_of_true
 
     metrics = model.measure(examples, batch_size)

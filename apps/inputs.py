@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from keras_apps.errors import UserError
 
@@ -24,6 +25,39 @@ def texts(given: Sequence[str], file: str) -> Iterable[str]:
     if file not in ("", "-") and not Path(file).is_file():
         raise UserError(f"{file}: no such file; --input names a text file, or - for standard input")
     return given or _lines(file)
+
+
+def pictures(given: Sequence[str], folder: str) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """Of each picture of `--image`, or of `--input`, its name and a request with its bytes.
+
+    Args:
+        given: the files themselves.
+        folder: where all pictures are meant.
+
+    Raises:
+        UserError: where there are both, or neither, or no such folder, or none in it.
+    """
+    if bool(given) == bool(folder):
+        raise UserError("give either --image FILE (once or more) or --input FOLDER")
+    return _requests(given or _pictures(Path(folder)))
+
+
+def _pictures(folder: Path) -> list[str]:
+    from keras_apps.data.images import SUFFIXES
+
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder; --input names a folder of pictures, --image a picture")
+    found = sorted(str(path) for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    if not found:
+        raise UserError(f"{folder}: holds no pictures ({', '.join(SUFFIXES)})")
+    return found
+
+
+def _requests(paths: Iterable[str]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    from keras_apps.data.images import image_bytes
+
+    for path in paths:
+        yield {"image": path}, {"image_bytes": image_bytes(path)}
 
 
 def _lines(path: str) -> Iterator[str]:

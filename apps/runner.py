@@ -54,13 +54,15 @@ class App:
         predict_flags: dataclass of what `predict` reads requests from.
         requests: `predict_flags` -> the signature, and for each request what its printed line begins with and its
             inputs, of one element each.
-        measure: the model, raw examples and a batch size -> the metrics and, under `answers`, a dict per example.
+        measure: the model, raw examples, a batch size and `measuring_flags` -> the metrics and, under `answers`, a dict
+            per example.
         table: metrics -> the lines that `evaluate` prints.
         draw: writes pictures into a folder, from the metrics, the `answers` of `measure`, and the examples.
         present: `predict_flags`, the request's number, what its line begins with, its inputs and its outcome -> what
             is printed; writes pictures.
         answering_flags: dataclass of constructor arguments that no weight depends on, None for the model's own;
             `evaluate`, `predict` and `export` take them.
+        measuring_flags: dataclass of what else `evaluate` measures with.
     """
 
     name: str
@@ -73,14 +75,15 @@ class App:
     predict_flags: type
     requests: Callable[[Any], tuple[str, Iterable[tuple[Line, Line]]]]
     table: Callable[[Line], Iterable[str]]
-    draw: Callable[[Line, list[Line], tf.data.Dataset, Path], None]
+    draw: Callable[[Line, list[Line], tf.data.Dataset, Path], None] = lambda metrics, answers, examples, folder: None
     present: Callable[[Any, int, Line, Line, Line], Line] = lambda options, index, shown, request, outcome: (
         shown | outcome
     )
-    measure: Callable[[ServableModel, tf.data.Dataset, int], Line] = lambda model, examples, batch_size: model.measure(
-        examples, batch_size
+    measure: Callable[[ServableModel, tf.data.Dataset, int, Any], Line] = lambda model, examples, batch_size, options: (
+        model.measure(examples, batch_size)
     )
     answering_flags: type = NoFlags
+    measuring_flags: type = NoFlags
 
     def model_class(self) -> type[ServableModel]:
         """The model's class; imports TensorFlow."""
@@ -197,7 +200,7 @@ def evaluate(app: App, options: argparse.Namespace) -> None:
         data = own | {name: data[name] for name in options.given & data.keys()}
     split = split or ("test" if data["data"] == own["data"] else "all")
     examples = app.splits(data).split(split)
-    metrics = app.measure(model, examples, options.evaluate.batch_size)
+    metrics = app.measure(model, examples, options.evaluate.batch_size, options.measuring)
     answers = metrics.pop("answers", [])
     metrics = {"data": data["data"], "split": split} | metrics
     for line in app.table(metrics):
@@ -205,6 +208,9 @@ def evaluate(app: App, options: argparse.Namespace) -> None:
     output = RunDirectory(options.evaluate.output or (run.path if run.config_file.exists() else "."))
     output.write_metrics(metrics, answers)
     app.draw(metrics, answers, examples, output.path)
+    pictures = model.sample(examples)
+    if pictures is not None:
+        output.write_samples(split, pictures)
     print(f"written: {output.metrics_file}" + (f", {output.answers_file}" if answers else ""))
 
 
@@ -339,7 +345,12 @@ def _parser(app: App) -> Parser:
             "compile_flags": app.compile_flags,
             "training": TrainingConfig,
         },
-        evaluate: {"evaluate": EvaluateFlags, "answering": app.answering_flags, "data_flags": app.data_flags},
+        evaluate: {
+            "evaluate": EvaluateFlags,
+            "measuring": app.measuring_flags,
+            "answering": app.answering_flags,
+            "data_flags": app.data_flags,
+        },
         predict: {"answer": AnswerFlags, "answering": app.answering_flags, "predict_flags": app.predict_flags},
         export: {"export": ExportFlags, "answering": app.answering_flags},
         serve: {"serve": ServeFlags},

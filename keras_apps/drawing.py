@@ -20,6 +20,9 @@ PANEL_PIXELS = 288
 UNLIT = 0.25
 """What remains of the light where a word did not attend to the picture."""
 
+TILE_GAP = 2
+"""Pixels between pictures of a sheet without captions."""
+
 LONGEST_LABEL = 24
 MOST_LINES = 6
 WORD_START = "\u2581"
@@ -112,6 +115,34 @@ def draw_contact_sheet(
     if len(images) != len(titles):
         raise ValueError(f"{len(images)} pictures, but {len(titles)} captions")
     _draw_sheet([_fitted(image) for image in images], titles, path, columns, font_size=10)
+
+
+def draw_tiles(pictures: np.ndarray, path: str | os.PathLike) -> None:
+    """Writes pictures of one size in rows, pixel by pixel, two white pixels between them.
+
+    Args:
+        pictures: `<uint8>[rows, columns, height, width, 3]`.
+        path: of the PNG to write.
+    """
+    from PIL import Image
+
+    gap = ((0, 0), (0, 0), (0, TILE_GAP), (0, TILE_GAP), (0, 0))
+    padded = np.pad(pictures, gap, constant_values=255)
+    rows, columns, height, width, _ = padded.shape
+    sheet = padded.transpose(0, 2, 1, 3, 4).reshape(rows * height, columns * width, 3)
+    Image.fromarray(sheet[:-TILE_GAP, :-TILE_GAP]).save(path, "PNG")
+
+
+def read_tiles(path: str | os.PathLike, size: tuple[int, int]) -> np.ndarray:
+    """Reads back what `draw_tiles` wrote of pictures of that height and width."""
+    from PIL import Image
+
+    sheet = np.asarray(Image.open(path).convert("RGB"))
+    sheet = np.pad(sheet, ((0, TILE_GAP), (0, TILE_GAP), (0, 0)), constant_values=255)
+    height, width = (side + TILE_GAP for side in size)
+    rows, columns = sheet.shape[0] // height, sheet.shape[1] // width
+    tiles = sheet.reshape(rows, height, columns, width, 3).transpose(0, 2, 1, 3, 4)
+    return tiles[:, :, :-TILE_GAP, :-TILE_GAP]
 
 
 def _draw_sheet(

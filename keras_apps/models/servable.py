@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from keras_apps.errors import UserError
@@ -147,6 +148,7 @@ class ServableModel(keras.Model):
         self,
         optimizer: keras.optimizers.Optimizer,
         *,
+        variables: Sequence[keras.Variable] | None = None,
         xla: bool = False,
         clip_norm: float | None = None,
         steps_per_execution: int = 1,
@@ -154,14 +156,15 @@ class ServableModel(keras.Model):
         """Builds the optimizer's state, without which a checkpoint could not be read back.
 
         Args:
-            optimizer: of all trainable variables.
+            optimizer: the first of `optimizers`.
+            variables: that it changes; None for all that are trainable.
             xla: compile the function that computes losses and gradients (`accelerate`), not the whole step: under
                 tf.distribute the step contains the merge across replicas, which XLA can't compile.
             clip_norm: the greatest norm of all gradients together.
             steps_per_execution: training steps in one call of the graph.
         """
         super().compile(optimizer=optimizer, jit_compile=False, steps_per_execution=steps_per_execution)
-        optimizer.build(self.trainable_variables)
+        optimizer.build(self.trainable_variables if variables is None else variables)
         self.xla = xla
         self.clip_norm = clip_norm
 
@@ -227,6 +230,23 @@ class ServableModel(keras.Model):
 
     def calibrate(self, batches: tf.data.Dataset) -> None:
         """Fits, after training and on validation batches, what turns scores into honest probabilities."""
+
+    def sample(self, examples: tf.data.Dataset) -> np.ndarray | None:
+        """What it makes of a few raw examples by now, to be looked at while it is trained, always of the same noise.
+
+        Args:
+            examples: the first of the validation part, else of the training part.
+
+        Returns:
+            `<uint8>[rows, columns, height, width, 3]`; None where it makes no pictures.
+        """
+        del examples
+        return None
+
+    def trouble(self, metrics: Mapping[str, float]) -> str | None:
+        """What is going wrong in training, by an epoch's metrics, in one line; None where nothing is."""
+        del metrics
+        return None
 
     def measure(self, examples: tf.data.Dataset, batch_size: int = 64) -> dict[str, Any]:
         """The task's metrics on raw examples, as plain values; under `answers`, if it likes, one dict per example."""

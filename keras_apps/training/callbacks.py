@@ -9,6 +9,7 @@ import time
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from keras_apps.errors import UserError
 from keras_apps.training.checkpoint import Progress, save_checkpoint
@@ -125,6 +126,10 @@ class EpochRecorder(keras.callbacks.Callback):
         if self.best_epoch == len(self.rows) - 1:
             with self.model.averaged_weights():
                 self.model.save_for_inference(self.run.model_file)
+        trouble = self.model.trouble(metrics)
+        if trouble:
+            logger.warning(trouble)
+            self.run.log(trouble)
         scores = "  ".join(f"{name} {value:.4f}" for name, value in metrics.items())
         self.run.log(f"{self.model.phases[self.phase]} epoch {epoch + 1}: {scores}")
         # The checkpoint comes last: a run killed before it does this epoch again, and writes the same files again.
@@ -140,3 +145,29 @@ class EpochRecorder(keras.callbacks.Callback):
             logger.info(message)
             self.run.log(message)
             self.model.stop_training = True
+
+
+class Samples(keras.callbacks.Callback):
+    """After each epoch: what the model makes of a few examples, and a contact sheet of how that changed.
+
+    Args:
+        run: where to write.
+        phase: the model's phase.
+        examples: raw ones.
+    """
+
+    def __init__(self, run: RunDirectory, phase: str, examples: tf.data.Dataset):
+        super().__init__()
+        self.run = run
+        self.phase = phase
+        self.examples = examples
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Writes the samples."""
+        with self.model.averaged_weights():
+            pictures = self.model.sample(self.examples)
+        if pictures is not None:
+            self.run.write_samples(f"{self.phase}-{epoch + 1:04d}", pictures)
+            names = [f"{self.phase}-{number + 1:04d}" for number in range(epoch + 1)]
+            there = [name for name in names if (self.run.samples / f"{name}.png").exists()]
+            self.run.write_progress(there, pictures.shape[2:4])

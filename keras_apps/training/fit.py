@@ -17,7 +17,7 @@ from keras_apps.files import EXPORTED_MODEL, exported_version
 from keras_apps.models.servable import ServableModel
 from keras_apps.training import checkpoint as checkpoints
 from keras_apps.training import hardware, pipeline
-from keras_apps.training.callbacks import AveragedValidation, EpochRecorder, StopOnNaN
+from keras_apps.training.callbacks import AveragedValidation, EpochRecorder, Samples, StopOnNaN
 from keras_apps.training.config import TrainingConfig
 from keras_apps.training.run_directory import RunDirectory
 
@@ -146,7 +146,10 @@ def _fit_phase(
         phase=phase,
         seed=config.seed,
     )
-    callbacks = [AveragedValidation(), StopOnNaN(run), recorder]
+    looked_at = splits.train if splits.validation is None else splits.validation
+    samples = Samples(run, network.phases[phase], looked_at)
+    # The recorder is the last: its checkpoint says that an epoch is done.
+    callbacks = [AveragedValidation(), StopOnNaN(run), samples, recorder]
     if importlib.util.find_spec("tensorboard"):
         callbacks.insert(0, keras.callbacks.TensorBoard(run.tensorboard, write_graph=False))
     try:

@@ -10,11 +10,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from keras_apps import __version__
 from keras_apps.errors import UserError
 from keras_apps.files import atomic_file, remove_incomplete
 from keras_apps.models.servable import SCHEMA_VERSION, check_schema_version
 
+# Epochs on the sheet that shows how samples changed.
+_PROGRESS_ROWS = 8
 # Settings that may change between a run's beginning and its continuation.
 _MAY_CHANGE = {("training", "epochs"), ("training", "patience"), ("training", "steps_per_execution")}
 
@@ -23,7 +27,7 @@ class RunDirectory:
     """A folder that holds one run.
 
     config.json, log.txt, history.csv, curves.png, checkpoints/, model.keras (the best so far), metrics.json,
-    answers.jsonl, tensorboard/.
+    answers.jsonl, tensorboard/; of a model that makes pictures also samples/ and progress.png.
     """
 
     def __init__(self, path: str | Path):
@@ -34,6 +38,7 @@ class RunDirectory:
         self.metrics_file = self.path / "metrics.json"
         self.answers_file = self.path / "answers.jsonl"
         self.tensorboard = self.path / "tensorboard"
+        self.samples = self.path / "samples"
 
     def open(self, settings: dict[str, dict[str, Any]]) -> None:
         """Begins a run with these settings, or finds that it is the one already here.
@@ -99,6 +104,33 @@ class RunDirectory:
 
         with atomic_file(self.path / "curves.png") as temporary:
             draw_curves(history, temporary)
+
+    def write_samples(self, name: str, pictures: np.ndarray) -> None:
+        """Writes samples/NAME.png.
+
+        Args:
+            name: of the epoch, or of what it is of.
+            pictures: `<uint8>[rows, columns, height, width, 3]`.
+        """
+        from keras_apps.drawing import draw_tiles
+
+        self.samples.mkdir(exist_ok=True)
+        with atomic_file(self.samples / f"{name}.png") as temporary:
+            draw_tiles(pictures, temporary)
+
+    def write_progress(self, names: Sequence[str], size: tuple[int, int]) -> None:
+        """Writes progress.png: of some of these samples, in order, the first row.
+
+        Args:
+            names: of the samples.
+            size: height and width of their pictures.
+        """
+        from keras_apps.drawing import draw_tiles, read_tiles
+
+        chosen = np.unique(np.linspace(0, len(names) - 1, min(len(names), _PROGRESS_ROWS)).round().astype(int))
+        rows = [read_tiles(self.samples / f"{names[index]}.png", size)[0] for index in chosen]
+        with atomic_file(self.path / "progress.png") as temporary:
+            draw_tiles(np.stack(rows), temporary)
 
     def write_metrics(self, metrics: dict[str, Any], answers: Sequence[dict[str, Any]] = ()) -> None:
         """Writes metrics.json, and answers.jsonl where there are answers, a line for each example."""
