@@ -8,7 +8,7 @@ import re
 import tarfile
 import zlib
 from collections import defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
@@ -150,6 +150,34 @@ def split_tables(names: Collection[str], where: str) -> dict[str, str]:
         UserError: if two tables could be the same split.
     """
     return split_files([name for name in names if table_format(name)], where)
+
+
+def named_tables(names: Collection[str], stem: str, where: str) -> dict[str, str]:
+    """Finds `STEM.csv` or `train/STEM.csv` and so on at any depth, or else what `split_tables` does.
+
+    Returns:
+        {split: name}; a table in no split's folder is `train`.
+
+    Raises:
+        UserError: if two tables could be the same split.
+    """
+    found: dict[str, list[str]] = defaultdict(list)
+    for name in names:
+        path = PurePosixPath(name)
+        if table_format(name) and path.name.lower().split(".")[0] == stem:
+            found[SPLITS.get(path.parent.name.lower(), "train")].append(name)
+    return {split: only(files, where) for split, files in found.items()} or split_tables(names, where)
+
+
+def only(names: Sequence[str], where: str) -> str:
+    """Returns the one name that there is.
+
+    Raises:
+        UserError: if there are several.
+    """
+    if len(names) > 1:
+        raise UserError(f"{where}: {' and '.join(names[:3])} could all be meant; keep one")
+    return names[0]
 
 
 def split_files(names: Collection[str], where: str) -> dict[str, str]:

@@ -1,0 +1,184 @@
+"""What all sets of pictures share: they are found, looked through once, dealt out, and decoded when asked for."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from multiprocessing.pool import ThreadPool
+from pathlib import PurePosixPath
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from keras_apps.data import grouping
+from keras_apps.data.folders import Folder
+from keras_apps.data.images import MAX_BYTES, check_image, read_image
+from keras_apps.data.splits import check_carved
+from keras_apps.data.tables import BadRows, Column
+from keras_apps.errors import UserError
+from keras_apps.layers.images import decode_image
+
+logger = logging.getLogger(__name__)
+
+IMAGE_NAMES = ("image", "image_name", "filename", "file_name", "file", "path", "picture")
+"""What a column with the names of pictures is called."""
+
+Rows = list[tuple[Hashable, Any]]
+"""Of each picture what must stay together with it, such as the digest of its content, and what it is known by."""
+
+
+class Finder:
+    """Finds the pictures that a table names among the files of its folder."""
+
+    def __init__(self, folder: Folder, bad_rows: BadRows) -> None:
+        self._root = f"{folder.path}/"
+        self._bad_rows = bad_rows
+        self._found: dict[tuple[str, str], str | None] = {}
+        self._by_base: dict[str, list[str]] = defaultdict(list)
+        for name in folder.names:
+            self._by_base[PurePosixPath(name).name].append(name)
+
+    def find(self, picture: str, where: str) -> str | None:
+        """The one file that is meant by a picture's name; None, and once a bad row, where there is none or several.
+
+        Args:
+            picture: its name, or the end of its path.
+            where: the table and line that name it; it is looked for beside and below that table first.
+        """
+        near = str(PurePosixPath(where.removeprefix(self._root).partition(":")[0]).parent)
+        if (near, picture) not in self._found:
+            self._found[near, picture] = self._search(picture, near)
+            if self._found[near, picture] is None:
+                self._bad_rows.add(where, f"there is no picture {picture!r}, or there are several")
+        return self._found[near, picture]
+
+    def _search(self, picture: str, near: str) -> str | None:
+        wanted = PurePosixPath(picture.replace("\\", "/"))
+        named = self._by_base.get(wanted.name, ())
+        for candidates in (
+            [name for name in named if PurePosixPath(name) == PurePosixPath(near) / wanted],
+            [name for name in named if PurePosixPath(name).is_relative_to(near) and f"/{name}".endswith(f"/{wanted}")],
+            [name for name in named if f"/{name}".endswith(f"/{wanted}")],
+            named,
+        ):
+            if candidates:
+                return candidates[0] if len(candidates) == 1 else None
+        return None
+
+
+class Pictures:
+    """The pictures of a folder, by name; those of an archive are kept in memory, since it can't be read at random."""
+
+    def __init__(self, folder: Folder, names: set[str]) -> None:
+        self._path = folder.path
+        self._names = sorted(names)
+        self.sizes: dict[str, tuple[int, int]] = {}
+        """Height and width of each that can be read, once they are checked."""
+        self._contents: dict[str, bytes] | None = None
+        if not folder.path.is_dir():
+            self._contents = {name: file.read(MAX_BYTES + 1) for name, file in folder.open(names)}
+
+    def check(self, bad_rows: BadRows) -> dict[str, bytes]:
+        """Looks through all pictures; returns, by name, the digest of the content of each that can be read."""
+        with ThreadPool() as pool:
+            checked = list(zip(self._names, pool.imap(self._check, self._names, chunksize=16), strict=True))
+        digests = {}
+        for name, (digest, size, problem) in checked:
+            if problem:
+                bad_rows.add(f"{self._path}/{name}", problem)
+            else:
+                digests[name], self.sizes[name] = digest, size
+        return digests
+
+    def read(self, name: bytes) -> np.ndarray:
+        """The pixels of a picture."""
+        return read_image(io.BytesIO(self._content(name.decode())), f"{self._path}/{name.decode()}")
+
+    def _check(self, name: str) -> tuple[bytes, tuple[int, int], str]:
+        try:
+            content = self._content(name)
+            size = check_image(content, name)
+        except (OSError, UserError) as error:
+            return b"", (0, 0), str(error).removeprefix(f"{name}: ")
+        return hashlib.sha256(content).digest(), size, ""
+
+    def _content(self, name: str) -> bytes:
+        if self._contents is not None:
+            return self._contents[name]
+        with open(self._path / name, "rb") as file:
+            return file.read(MAX_BYTES + 1)
+
+
+def complete(rows: Mapping[str, Rows], where: str, fractions: Mapping[str, float], seed: int) -> dict[str, list[Any]]:
+    """Carves the splits that are missing out of the training pictures; keeps together what belongs together.
+
+    Training pictures that belong with one of validation or test are `left_out`.
+
+    Raises:
+        UserError: if a split has no pictures, or too few to carve another out of it.
+    """
+    for split, part in rows.items():
+        if not part:
+            raise UserError(f"{where}: there are no pictures in the {split} split that can be used")
+    parts = {split: [key for _, key in part] for split, part in rows.items() if split != "train"}
+    if "train" in rows:
+        scored = {group for split in parts for group, _ in rows[split]}
+        pool = [(group, key) for group, key in rows["train"] if group not in scored]
+        left_out = [key for group, key in rows["train"] if group in scored]
+        missing = {split: fraction for split, fraction in fractions.items() if fraction and split not in parts}
+        numbers: dict[Hashable, int] = {}
+        groups = [numbers.setdefault(group, len(numbers)) for group, _ in pool]
+        dealt = grouping.split_groups(groups, [""] * len(pool), missing, seed)
+        check_carved(dealt, where)
+        parts = {split: [pool[index][1] for index in indices] for split, indices in dealt.items()} | parts
+        if left_out:
+            logger.info("%s: %d pictures of validation or test are left out of training", where, len(left_out))
+            parts["left_out"] = left_out
+    logger.info("%s: %s", where, ", ".join(f"{len(part)} {split}" for split, part in parts.items()))
+    return parts
+
+
+def dataset(
+    keys: Sequence[str] | Sequence[int],
+    read: Callable[[Any], np.ndarray],
+    columns: Mapping[str, tf.Tensor | tf.RaggedTensor],
+) -> tf.data.Dataset:
+    """Examples whose `image` is read by its key when it is asked for, with a value of each column."""
+    keys = tf.constant(keys)
+
+    @tf.autograph.experimental.do_not_convert
+    def example(index: tf.Tensor) -> dict[str, tf.Tensor]:
+        image = tf.numpy_function(read, [keys[index]], tf.uint8)
+        values = {name: column[index] for name, column in columns.items()}
+        return {"image": tf.ensure_shape(image, [None, None, 3])} | values
+
+    return tf.data.Dataset.range(keys.shape[0]).map(example, num_parallel_calls=tf.data.AUTOTUNE)
+
+
+def encoded(builder: Any, split: str, image: Column, where: str) -> tuple[tf.data.Dataset, str]:
+    """One split of a tensorflow-datasets set, its pictures still encoded, and the key that they are under.
+
+    So they can be told apart and dealt out cheaply.
+    """
+    import tensorflow_datasets as tfds
+
+    features = builder.info.features
+    key = image.choose([key for key in features if isinstance(features[key], tfds.features.Image)], where)
+    return builder.as_dataset(split=split, decoders={key: tfds.decode.SkipDecoding()}), key
+
+
+@tf.autograph.experimental.do_not_convert
+def decoded(example: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    """The same example with its `image` as pixels."""
+    return example | {"image": decode_image(example["image"])}
+
+
+def chosen(examples: tf.data.Dataset, indices: Sequence[int]) -> tf.data.Dataset:
+    """The examples with these numbers, in their own order."""
+    is_chosen = tf.scatter_nd(tf.constant(indices, tf.int64)[:, None], [True] * len(indices), [examples.cardinality()])
+    some = examples.enumerate().filter(lambda index, _: is_chosen[index]).map(lambda _, example: example)
+    return some.apply(tf.data.experimental.assert_cardinality(len(indices)))
