@@ -17,7 +17,7 @@ def test_adam_is_adam(use_ema):
             optimizer.apply([each.value**2 / 3 - 1 for each in variables], variables)
         found.append([np.asarray(each) for each in (*variables, *optimizer.variables)])
     for expected, fused in zip(*found, strict=True):
-        np.testing.assert_allclose(fused, expected, rtol=1e-5)
+        np.testing.assert_allclose(fused, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_its_state_is_restored_from_its_configuration_and_variables():
