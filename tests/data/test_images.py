@@ -57,7 +57,7 @@ def test_what_is_sent_is_seen_as_it_was_read(name):
     pixels = read_image(io.BytesIO(content))
     assert pixels.dtype == np.uint8 and pixels.std() > 20
     np.testing.assert_array_equal(decode_image(sent), pixels)
-    check_image(content, name)
+    assert check_image(content, name) == pixels.shape[:2]
 
 
 def test_transparency_and_sixteen_bits_by_hand():
