@@ -99,7 +99,7 @@ def group(texts: Sequence[str]) -> np.ndarray:
     topic = topic[np.argsort(-shared[topic], kind="stable")]
     links = [np.concatenate(ends) for ends in zip(links, (left[topic], right[topic]), strict=True)]
 
-    merged = _merge(*links, count, min(_MAX_GROUP, max(2, count // 10)))
+    merged = merge(*links, count, min(_MAX_GROUP, max(2, count // 10)))
     took = time.monotonic() - started
     logger.info("found %d groups in %d texts in %.1f s", len(set(merged.tolist())), len(texts), took)
     return merged[group_of]
@@ -193,8 +193,8 @@ def _sharing(
     return key // count, key % count, np.bincount(inverse, np.concatenate(weights), minlength=len(key))
 
 
-def _merge(left: np.ndarray, right: np.ndarray, count: int, largest: int) -> np.ndarray:
-    """Joins texts along the links, the first ones first, to groups of at most `largest`; returns each text's group."""
+def merge(left: np.ndarray, right: np.ndarray, count: int, largest: int) -> np.ndarray:
+    """Joins rows along the links, the first ones first, to groups of at most `largest`; returns each row's group."""
     parent = list(range(count))
     size = [1] * count
 
