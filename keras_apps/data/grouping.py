@@ -14,7 +14,7 @@ import math
 import re
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 
 import numpy as np
 
@@ -103,6 +103,14 @@ def group(texts: Sequence[str]) -> np.ndarray:
     took = time.monotonic() - started
     logger.info("found %d groups in %d texts in %.1f s", len(set(merged.tolist())), len(texts), took)
     return merged[group_of]
+
+
+def tied(ties: Sequence[Collection[Hashable]]) -> list[int]:
+    """Returns a number for each row, the same for those that have a tie in common, directly or through others."""
+    first: dict[Hashable, int] = {}
+    links = [(first.setdefault(tie, index), index) for index, some in enumerate(ties) for tie in some]
+    left, right = np.array(links, int).reshape(-1, 2).T
+    return merge(left, right, len(ties), len(ties)).tolist()
 
 
 def _normalized(text: str) -> str:

@@ -11,7 +11,7 @@ import io
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -110,7 +110,7 @@ def load(
     plain = {digests[name] for name in digests if counts[digests[name]] > 1 and _is_plain(pictures.read(name.encode()))}
     ties = [[digests[name] for name in names if digests[name] not in plain] for _, names in sound]
     rows: dict[str, Rows] = {split: [] for split, _ in pairs} or {"train": []}
-    for (split, names), group in zip(sound, _groups(ties), strict=True):
+    for (split, names), group in zip(sound, grouping.tied(ties), strict=True):
         rows[split].append((group, names))
 
     def read(names: Sequence[bytes]) -> Sequence[np.ndarray]:
@@ -202,14 +202,6 @@ def _is_plain(pixels: np.ndarray) -> bool:
     return bool((pixels == pixels[0, 0]).all())
 
 
-def _groups(ties: Sequence[Collection[bytes]]) -> list[int]:
-    """A number for each pair, the same for those that have a tie in common, directly or through others."""
-    first: dict[bytes, int] = {}
-    links = [(first.setdefault(tie, index), index) for index, some in enumerate(ties) for tie in some]
-    left, right = np.array(links, int).reshape(-1, 2).T
-    return grouping.merge(left, right, len(ties), len(ties)).tolist()
-
-
 def _dataset(
     keys: Sequence[int] | Sequence[tuple[str, ...]], read: Callable[[Any], Sequence[np.ndarray]], direction: str
 ) -> tf.data.Dataset:
@@ -266,7 +258,7 @@ def _load_tfds(
     if not encoded:
         raise UserError(f"{where}: it has no train, validation or test split")
     rows: dict[str, Rows] = {split: [] for split in encoded}
-    for (split, index), group in zip(found, _groups(ties), strict=True):
+    for (split, index), group in zip(found, grouping.tied(ties), strict=True):
         rows[split].append((group, (split, index)))
 
     def decoded(a: bytes, b: bytes) -> list[np.ndarray]:

@@ -4,7 +4,7 @@ import re
 import numpy as np
 import pytest
 
-from keras_apps.data.grouping import group, split, split_groups
+from keras_apps.data.grouping import group, split, split_groups, tied
 
 PLAIN = re.findall(
     r"\w+",
@@ -108,3 +108,9 @@ def test_small_data_still_gets_every_part():
 def test_one_group_is_not_torn():
     parts = split_groups([7] * 50, list("ab") * 25, {"test": 0.1}, seed=0)
     assert len(parts["train"]) == 50 and parts["test"] == []
+
+
+def test_rows_are_tied_directly_and_through_others():
+    numbers = tied([["a"], ["b", 1], [], ["c", 1], ["a", "d"], ["d"], []])
+    assert [numbers.index(number) for number in numbers] == [0, 1, 2, 1, 0, 0, 6]
+    assert tied([]) == []
