@@ -26,7 +26,7 @@ class ModelFlags:
     """Of a pre-trained encoder: imagenet, which Keras fetches (not for squeezenet), or a weights .h5."""
     image_size: int = 96
     """Side of the square that pictures are squashed to."""
-    architecture: Literal["rnn", "transformer"] = "rnn"
+    architecture: Literal["rnn", "transformer"] = "transformer"
     """The decoder: that of Show, Attend and Tell, or a transformer."""
     vocabulary_size: int = 4_000
     """Words to learn at the most."""

@@ -28,7 +28,7 @@ from graphlib import CycleError, TopologicalSorter
 import numpy as np
 from PIL import Image, ImageDraw
 
-SIZES = {"train": 3000, "validation": 300, "test": 500}
+SIZES = {"train": 8000, "validation": 300, "test": 500}
 PIXELS = 96
 
 _COUNTS = {"a": 1, "an": 1, "two": 2, "three": 3}

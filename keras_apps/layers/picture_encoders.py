@@ -71,53 +71,59 @@ def read_pretrained(encoder: keras.layers.Layer, source: str) -> None:
 
 @keras.saving.register_keras_serializable(package="keras_apps")
 class ConvolutionalEncoder(keras.layers.Layer):
-    """A small net of 3 x 3 convolutions, each of which halves the picture, to be trained with what reads it.
+    """A small net of 3 x 3 convolutions to be trained with what reads it; its grid has an eighth of the picture's side.
+
+    Each is followed by layer normalisation over the channels of a place, without which it overfits sooner, and a ReLU.
 
     Args:
         filters: of each convolution.
+        strides: of each.
         seed: of the initial weights.
     """
 
-    def __init__(self, filters: Sequence[int] = (32, 64, 128, 256), seed: int = 0, **kwargs):
+    def __init__(
+        self,
+        filters: Sequence[int] = (32, 64, 64, 128, 128),
+        strides: Sequence[int] = (2, 2, 1, 2, 1),
+        seed: int = 0,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         self.filters = tuple(filters)
+        self.strides = tuple(strides)
         self.seed = seed
-        self.convolutions = [
-            keras.layers.Conv2D(
-                each,
-                3,
-                2 if level < 3 else 1,
-                "same",
-                activation="relu",
-                kernel_initializer=keras.initializers.HeNormal(seed + level),
-                name=f"convolution_{level}",
-                dtype=self.dtype_policy,
-            )
-            for level, each in enumerate(self.filters)
-        ]
+        dtype = self.dtype_policy
+        self.network = []
+        for level, (size, stride) in enumerate(zip(self.filters, self.strides, strict=True)):
+            initializer = keras.initializers.HeNormal(seed + level)
+            self.network += [
+                keras.layers.Conv2D(size, 3, stride, "same", kernel_initializer=initializer, dtype=dtype),
+                keras.layers.LayerNormalization(epsilon=1e-3, dtype=dtype),
+                keras.layers.ReLU(dtype=dtype),
+            ]
 
     def build(self, input_shape: tuple) -> None:
         """Makes the weights."""
-        for layer in self.convolutions:
+        for layer in self.network:
             layer.build(input_shape)
             input_shape = layer.compute_output_shape(input_shape)
 
     def call(self, images: tf.Tensor) -> tf.Tensor:
         """`<float>[batch, height, width, 3]` -> `<float>[batch, rows, columns, filters]`."""
         output = tf.cast(images, self.compute_dtype) / 127.5 - 1
-        for layer in self.convolutions:
+        for layer in self.network:
             output = layer(output)
         return output
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         """Of the grid."""
-        for layer in self.convolutions:
+        for layer in self.network:
             input_shape = layer.compute_output_shape(input_shape)
         return input_shape
 
     def get_config(self) -> dict:
         """The arguments of the constructor."""
-        return super().get_config() | {"filters": self.filters, "seed": self.seed}
+        return super().get_config() | {"filters": self.filters, "strides": self.strides, "seed": self.seed}
 
 
 @keras.saving.register_keras_serializable(package="keras_apps")

@@ -67,7 +67,7 @@ class ImageCaptioner(ServableModel):
         encoder: str = SCRATCH,
         encoder_weights: str = IMAGENET,
         image_size: int = 96,
-        architecture: Literal["rnn", "transformer"] = "rnn",
+        architecture: Literal["rnn", "transformer"] = "transformer",
         vocabulary_size: int = 4_000,
         max_length: int = 32,
         units: int = 256,
