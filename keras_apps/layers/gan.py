@@ -162,7 +162,6 @@ class SpectralNormalization(keras.layers.Wrapper):
             shape=(1, self.layer.kernel.shape[-1]),
             initializer=keras.initializers.RandomNormal(seed=self.seed),
             trainable=False,
-            aggregation="only_first_replica",
         )
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
@@ -171,6 +170,7 @@ class SpectralNormalization(keras.layers.Wrapper):
         kernel = tf.reshape(self.layer.kernel, [-1, self.vector.shape[-1]])
         left = _unit(tf.stop_gradient(tf.matmul(self.vector, kernel, transpose_b=True)))
         right = _unit(tf.stop_gradient(tf.matmul(left, kernel)))
+        # Of one kernel, every replica finds the same.
         if training:
             self.vector.assign(right)
         sigma = tf.matmul(tf.matmul(left, kernel), right, transpose_b=True)[0, 0]

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -240,12 +243,26 @@ def test_spectral_normalisation_of_zeros_is_zeros_with_finite_gradients():
     assert all(np.isfinite(each).all() for each in tape.gradient(output, layer.trainable_variables))
 
 
-def test_spectral_normalisation_under_a_strategy():
-    layer, inputs = layers()["spectral_dense"]
-    strategy = tf.distribute.MirroredStrategy(["CPU:0"])
-    with strategy.scope():
-        layer.build(inputs.shape)
-    run = tf.function(lambda x: layer(x, training=True), autograph=False)
-    before = layer.vector.numpy()
-    strategy.run(run, [tf.constant(inputs)])
-    assert not np.allclose(layer.vector, before)
+ON_TWO_DEVICES = """
+import keras, tensorflow as tf
+
+tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2)
+from keras_apps.layers.gan import SpectralNormalization
+
+strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+with strategy.scope():
+    layer = SpectralNormalization(keras.layers.Dense(4))
+    layer.build((None, 6))
+before = layer.vector.numpy()
+
+def compiled(x):
+    return tf.function(lambda x: layer(x, training=True), autograph=False, jit_compile=True)(x)
+
+tf.function(lambda x: strategy.run(compiled, [x]), autograph=False)(tf.ones([2, 6]))
+one, other = (each.numpy() for each in strategy.experimental_local_results(layer.vector.value))
+assert (one == other).all() and (one != before).any()
+"""
+
+
+def test_spectral_normalisation_is_compiled_under_a_strategy():
+    subprocess.run([sys.executable, "-c", ON_TWO_DEVICES], check=True)
