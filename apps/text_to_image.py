@@ -1,0 +1,274 @@
+"""Text to image: `python -m apps.text_to_image VERB`, or `keras-apps text_to_image VERB`."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import simple_parsing
+
+from apps import inputs, runner
+from keras_apps.errors import UserError, check_range
+
+SHOWN = 32
+"""Pictures on the contact sheet."""
+MEASURABLE = 0.9
+"""An attribute is measured in made pictures where this part of the true ones has what their captions say of it."""
+DOMINANT = "dominant_colour"
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelFlags:
+    """The networks (TextToImage)."""
+
+    image_size: Literal[16, 32, 64, 128, 256] = 64
+    """Side of the pictures; others are cropped in the middle and resized."""
+    filters: int = 16
+    """Of the last level of the generator; the others have up to 8 times as many."""
+    discriminator_filters: int = 32
+    """Of the first level of the discriminator, likewise."""
+    noise_units: int = 100
+    """Numbers drawn for each picture."""
+    condition_units: int = 64
+    """What the generator knows of a sentence."""
+    sentence_units: int = 128
+    """Size of the embeddings by which sentences and pictures are matched."""
+    vocabulary_size: int = 4_000
+    """Words to learn at the most."""
+    max_length: int = 32
+    """Words of a sentence at the most; longer ones are cut in training and refused in requests."""
+    flip: bool = True
+    """Mirror half of the pictures in training."""
+    word_dropout: float = 0.05
+    """Part of the words that are taken for unknown in training."""
+
+
+@dataclasses.dataclass(frozen=True)
+class CompileFlags:
+    """The losses and the optimizers."""
+
+    adversarial_loss: Literal["minimax", "non_saturating", "least_squares", "wasserstein", "hinge"] = "hinge"
+    """How generator and discriminator play."""
+    regulariser: Literal["none", "weight_clipping", "gradient_penalty", "r1"] = "r1"
+    """Of the discriminator."""
+    regulariser_weight: float = 2.0
+    """Of it in the loss."""
+    learning_rate: float = 2e-4
+    """Of the generator's Adam."""
+    discriminator_learning_rate: float = 4e-4
+    """Of the discriminator's."""
+    matching_learning_rate: float = 1e-3
+    """Of the matching networks'."""
+    beta_1: float = 0.0
+    """Decay of the first moment of the generator's and the discriminator's."""
+    updates: Literal["simultaneous", "alternating"] = "simultaneous"
+    """Of both networks at once, or of the discriminator first."""
+    n_critic: int = 1
+    """Steps of the discriminator to one of the generator; more than one with --updates alternating."""
+    kl_weight: float = 0.02
+    """Of the condition's divergence from the standard normal distribution, in the generator's loss."""
+    interpolation: float = 0.25
+    """Part of the examples for which the generator is asked for what is between two sentences."""
+    averaging: float = 0.995
+    """Momentum of the moving average of the generator that is evaluated and saved; 0 for none."""
+
+
+@dataclasses.dataclass(frozen=True)
+class DataFlags:
+    """The examples."""
+
+    data: str = "demo"
+    """demo, tfds:NAME[/CONFIG], or a folder (or .tar) with pictures and captions.csv, or as Flickr8k or Karpathy."""
+    image_key: str | None = None
+    """Column with the picture's name, where it can't be guessed."""
+    caption_key: str | None = None
+    """Column with the caption, or of a tfds set one with a class, where it can't be guessed."""
+    max_bad_rows: int = 100
+    """Malformed rows and unreadable pictures to skip before giving up."""
+    validation_fraction: float = 0.1
+    """Of the training pictures, where the data has no validation part."""
+    test_fraction: float = 0.1
+    """Of the training pictures, where the data has no test part."""
+    split_seed: int = 0
+    """What the parts are drawn by."""
+
+
+@dataclasses.dataclass(frozen=True)
+class MeasuringFlags:
+    """What FID and KID see pictures with."""
+
+    features: str = "scratch"
+    """scratch (a fixed random net), squeezenet, or a keras.applications name (InceptionV3, ...)."""
+    feature_weights: str = "imagenet"
+    """Of a pre-trained one: imagenet, which Keras fetches (not for squeezenet), or a weights .h5."""
+
+
+@dataclasses.dataclass(frozen=True)
+class PredictFlags:
+    """The sentences."""
+
+    text: list[str] = simple_parsing.field(default_factory=list, action="append", type=str, nargs=None)
+    """A sentence; may be given several times."""
+    input: str = ""
+    """A text file with a sentence a line, or - for standard input."""
+    output: str = ""
+    """Folder for the pictures, PNG files, and a contact sheet of the first ones."""
+    count: int = 1
+    """Pictures of each sentence."""
+    seed: int = 0
+    """Of the first picture of a sentence; of the next it is one more."""
+    to: str = ""
+    """A sentence to go to from each, in --steps pictures."""
+    to_seed: int | None = None
+    """Seed to go to likewise, alone or with --to."""
+    steps: int = 8
+    """Pictures on the way, both ends included."""
+
+    def __post_init__(self):
+        check_range(self, ("count",), at_least=1)
+        check_range(self, ("steps",), at_least=2)
+
+    @property
+    def goes(self) -> bool:
+        """Whether pictures on a way are wanted."""
+        return bool(self.to) or self.to_seed is not None
+
+
+def requests(options: PredictFlags) -> tuple[str, Iterable[tuple[runner.Line, runner.Line]]]:
+    """The signature, and a request for each picture."""
+    if not options.output:
+        raise UserError("give --output FOLDER for the pictures to be made")
+    texts = inputs.texts(options.text, options.input)
+    return "interpolate" if options.goes else "serving_default", _requests(options, texts)
+
+
+def _requests(options: PredictFlags, texts: Iterable[str]) -> Iterator[tuple[runner.Line, runner.Line]]:
+    for text in texts:
+        for seed in range(options.seed, options.seed + options.count):
+            request = {"text": text, "seed": seed}
+            if not options.goes:
+                yield dict(request), request
+                continue
+            end = {"other_text": options.to or text, "other_seed": seed if options.to_seed is None else options.to_seed}
+            for step in range(options.steps):
+                on_way = request | end | {"weight": step / (options.steps - 1)}
+                yield dict(on_way), on_way
+
+
+def present(
+    options: PredictFlags, index: int, shown: runner.Line, request: runner.Line, outcome: runner.Line
+) -> runner.Line:
+    """Where the picture was written; after the last of a sentence, the contact sheet too."""
+    from PIL import Image, PngImagePlugin
+
+    from keras_apps.files import atomic_file
+
+    path = _path(options, index)
+    says = PngImagePlugin.PngInfo()
+    says.add_itxt("Description", _title(options, request))
+    with atomic_file(path) as temporary:
+        Image.open(io.BytesIO(outcome["image_bytes"])).save(temporary, "PNG", pnginfo=says)
+    of_sentence = options.count * (options.steps if options.goes else 1)
+    # No one knows here whether more sentences come, so the sheet grows with each, until it is full.
+    if (index + 1) % of_sentence == 0 and index - of_sentence < SHOWN:
+        _draw_sheet(options, min(index + 1, SHOWN))
+    return shown | {"output": str(path)}
+
+
+def _path(options: PredictFlags, index: int) -> Path:
+    return Path(options.output) / f"picture_{index:04d}.png"
+
+
+def _title(options: PredictFlags, request: runner.Line) -> str:
+    if not options.goes:
+        return f"{request['text']} ({request['seed']})"
+    if request["weight"] in (0, 1):
+        end = "other_" if request["weight"] else ""
+        return f"{request[f'{end}text']} ({request[f'{end}seed']})"
+    return f"{request['weight']:.2f}"
+
+
+def _draw_sheet(options: PredictFlags, count: int) -> None:
+    """Draws what was written of the first so many requests; a row is of one sentence where that is not too long."""
+    import numpy as np
+    from PIL import Image
+
+    from keras_apps.drawing import draw_contact_sheet
+    from keras_apps.files import atomic_file
+
+    pictures = [Image.open(path) for path in (_path(options, index) for index in range(count)) if path.exists()]
+    columns = options.steps if options.goes else options.count
+    with atomic_file(Path(options.output) / "contact_sheet.png") as temporary:
+        draw_contact_sheet(
+            [np.asarray(picture) for picture in pictures],
+            [picture.info.get("Description", "") for picture in pictures],
+            temporary,
+            columns=columns if 1 < columns <= 10 else 4,
+        )
+
+
+def measure(model: Any, examples: Any, batch_size: int, options: MeasuringFlags) -> runner.Line:
+    """The model's metrics, with FID and KID, and how often pictures have what their sentences say of a flower.
+
+    The dominant colour is measured in any pictures; what the generated flowers are measured by, only where it is found
+    in true pictures.
+    """
+    from keras_apps.layers.picture_features import extractor
+
+    metrics = model.measure(examples, batch_size, extractor(options.features, options.feature_weights))
+    texts, seeds = zip(*((answer["text"], answer["seed"]) for answer in metrics["answers"]), strict=True)
+    true = (example["image"] for example in examples.as_numpy_iterator())
+    of_made, of_true = (agreements(texts, pictures) for pictures in (model.pictures(texts, seeds, batch_size), true))
+    for name, share in of_true.items():
+        if name == DOMINANT or share >= MEASURABLE:
+            metrics |= {f"{name}_accuracy": of_made[name], f"true_{name}_accuracy": share}
+    return metrics
+
+
+def agreements(texts: Iterable[str], pictures: Iterable[Any]) -> dict[str, float]:
+    """Of each attribute of flowers that sentences name, how often their pictures have it.
+
+    Args:
+        texts: the sentences.
+        pictures: one of each, `<uint8>[height, width, 3]`.
+    """
+    from keras_apps.data import demo_flowers
+    from keras_apps.metrics.colours import dominant_colour
+
+    found = defaultdict(list)
+    for text, picture in zip(texts, pictures, strict=True):
+        if colour := demo_flowers.attributes_of(text).get("colour"):
+            found[DOMINANT].append(dominant_colour(picture) == colour)
+        if picture.shape[:2] == (demo_flowers.PIXELS, demo_flowers.PIXELS):
+            for name, agrees in demo_flowers.agreement(text, picture).items():
+                found[name].append(agrees)
+    return {name: sum(each) / len(each) for name, each in found.items()}
+
+
+def table(metrics: runner.Line) -> list[str]:
+    """The metrics for the terminal."""
+    return [f"{name:<26} {value:.4f}" for name, value in metrics.items() if isinstance(value, float)]
+
+
+APP = runner.App(
+    name="text_to_image",
+    summary="A sentence in, a picture of it out.",
+    model="keras_apps.models.text_to_image:TextToImage",
+    load="keras_apps.data.text_to_image:load",
+    model_flags=ModelFlags,
+    compile_flags=CompileFlags,
+    data_flags=DataFlags,
+    predict_flags=PredictFlags,
+    requests=requests,
+    measure=measure,
+    table=table,
+    present=present,
+    measuring_flags=MeasuringFlags,
+)
+
+if __name__ == "__main__":
+    runner.main(APP)
