@@ -155,9 +155,8 @@ class AdversarialModel(ServableModel):
         self.discriminator_optimizer = FusedAdam(discriminator_learning_rate, beta_1=beta_1)
         self.discriminator_optimizer.build(self.discriminator_variables)
         names = ["generator_loss", "discriminator_loss", "real_score", "fake_score", "discriminator_accuracy"]
-        self.trackers = {
-            name: keras.metrics.Mean(name=name) for name in (*names, "diversity", "regulariser", *self.term_names)
-        }
+        names += ["diversity", *self.term_names] + (["regulariser"] if self._is_penalised else [])
+        self.trackers = {name: keras.metrics.Mean(name=name) for name in names}
 
     @property
     def optimizers(self) -> list[keras.optimizers.Optimizer]:
@@ -269,9 +268,13 @@ class AdversarialModel(ServableModel):
         terms = self.generator_terms(batch, fake, verdict)
         return {"generator_loss": adversarial} | terms, self.replica_mean(sum(terms.values(), adversarial))
 
+    @property
+    def _is_penalised(self) -> bool:
+        return self.regulariser in ("gradient_penalty", "r1")
+
     def _penalty(self, groups: list[Judged], weights: tf.Tensor) -> tf.Tensor:
         real = next(group.inputs for group in groups if group.is_real)
-        if self.regulariser in ("none", "weight_clipping") or not self.regulariser_weight:
+        if not self._is_penalised:
             return tf.zeros_like(weights)
 
         def logits(inputs: Any) -> tf.Tensor:
@@ -298,8 +301,8 @@ class AdversarialModel(ServableModel):
         return {name: value[:, number] if name in self.drawn else value for name, value in batch.items()}
 
     def _track(self, values: Tensors) -> dict[str, tf.Tensor]:
-        for name, value in values.items():
-            self.trackers[name].update_state(value)
+        for name, tracker in self.trackers.items():
+            tracker.update_state(values[name])
         return {name: tracker.result() for name, tracker in self.trackers.items()}
 
     def trouble(self, metrics: dict[str, float]) -> str | None:

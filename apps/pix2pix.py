@@ -1,0 +1,149 @@
+"""pix2pix: `python -m apps.pix2pix VERB`, or `keras-apps pix2pix VERB`."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal
+
+import simple_parsing
+
+from apps import inputs, runner
+from keras_apps.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelFlags:
+    """The networks (Pix2Pix)."""
+
+    height: int | None = None
+    """Of the pictures it works on, a multiple of 16; by default that of the data, at most 256."""
+    width: int | None = None
+    """Likewise."""
+    filters: int = 32
+    """Of the first level; 64 is the size of the paper."""
+    patch: Literal[1, 16, 70, 286] = 70
+    """Side of what the discriminator judges at once, in pixels."""
+    label_colours: int = 0
+    """Where the target is a label map, the number of its colours; 0 for a picture."""
+    flip: bool = True
+    """Mirror half of the pairs in training."""
+    jitter: float = 0.06
+    """Part of a side by which pairs are shifted in training, at most."""
+
+
+@dataclasses.dataclass(frozen=True)
+class CompileFlags:
+    """The losses and the optimizers."""
+
+    l1_weight: float = 100.0
+    """Of the distance to the true picture, in the generator's loss."""
+    adversarial_loss: Literal["minimax", "non_saturating", "least_squares", "wasserstein", "hinge"] = "non_saturating"
+    """How generator and discriminator play."""
+    regulariser: Literal["none", "weight_clipping", "gradient_penalty", "r1"] = "none"
+    """Of the discriminator."""
+    regulariser_weight: float = 10.0
+    """Of it in the loss."""
+    learning_rate: float = 2e-4
+    """Of the generator's Adam."""
+    discriminator_learning_rate: float = 2e-4
+    """Of the discriminator's."""
+    averaging: float = 0.0
+    """Momentum of the moving average of the generator that is evaluated and saved, say 0.99; 0 for none."""
+
+
+@dataclasses.dataclass(frozen=True)
+class DataFlags:
+    """The examples."""
+
+    data: str = "demo"
+    """demo, tfds:NAME[/CONFIG], or a folder (or .tar) of side-by-side pairs or with two sibling folders."""
+    direction: Literal["AtoB", "BtoA"] = "AtoB"
+    """Which half, or folder, is the input."""
+    input_key: str | None = None
+    """Feature of a tfds set that is the input, where it can't be guessed."""
+    target_key: str | None = None
+    """Feature of a tfds set that is the target, where it can't be guessed."""
+    max_bad_rows: int = 100
+    """Unreadable pictures and pairs that don't fit to skip before giving up."""
+    validation_fraction: float = 0.1
+    """Of the training pairs, where the data has no validation part."""
+    test_fraction: float = 0.1
+    """Of the training pairs, where the data has no test part."""
+    split_seed: int = 0
+    """What the parts are drawn by."""
+
+
+@dataclasses.dataclass(frozen=True)
+class MeasuringFlags:
+    """What FID and KID see pictures with."""
+
+    features: str = "scratch"
+    """scratch (a fixed random net), squeezenet, or a keras.applications name (InceptionV3, ...)."""
+    feature_weights: str = "imagenet"
+    """Of a pre-trained one: imagenet, which Keras fetches (not for squeezenet), or a weights .h5."""
+
+
+@dataclasses.dataclass(frozen=True)
+class PredictFlags:
+    """The pictures."""
+
+    image: list[str] = simple_parsing.field(default_factory=list, action="append", type=str, nargs=None)
+    """A picture's file; may be given several times."""
+    input: str = ""
+    """A folder of pictures."""
+    output: str = ""
+    """Folder for the answers, PNG files of the same names."""
+
+
+def requests(options: PredictFlags) -> tuple[str, Iterable[tuple[runner.Line, runner.Line]]]:
+    """The signature, and a request for each picture."""
+    if not options.output:
+        raise UserError("give --output FOLDER for the pictures to be made")
+    return "serving_default", inputs.pictures(options.image, options.input)
+
+
+def present(
+    options: PredictFlags, index: int, shown: runner.Line, request: runner.Line, outcome: runner.Line
+) -> runner.Line:
+    """Where the picture was written."""
+    del index, request
+    from keras_apps.files import atomic_file
+
+    path = Path(options.output) / f"{Path(shown['image']).stem}.png"
+    with atomic_file(path) as temporary:
+        temporary.write_bytes(outcome["image_bytes"])
+    return shown | {"output": str(path)}
+
+
+def measure(model: Any, examples: Any, batch_size: int, options: MeasuringFlags) -> runner.Line:
+    """The model's metrics, with FID and KID."""
+    from keras_apps.layers.picture_features import extractor
+
+    return model.measure(examples, batch_size, extractor(options.features, options.feature_weights))
+
+
+def table(metrics: runner.Line) -> list[str]:
+    """The metrics for the terminal."""
+    return [f"{name:<26} {value:.4f}" for name, value in metrics.items() if isinstance(value, float)]
+
+
+APP = runner.App(
+    name="pix2pix",
+    summary="A picture in, a picture of another kind out.",
+    model="keras_apps.models.pix2pix:Pix2Pix",
+    load="keras_apps.data.pix2pix:load",
+    model_flags=ModelFlags,
+    compile_flags=CompileFlags,
+    data_flags=DataFlags,
+    predict_flags=PredictFlags,
+    requests=requests,
+    measure=measure,
+    table=table,
+    present=present,
+    measuring_flags=MeasuringFlags,
+)
+
+if __name__ == "__main__":
+    runner.main(APP)
