@@ -97,8 +97,10 @@ class ConvolutionalEncoder(keras.layers.Layer):
         for level, (size, stride) in enumerate(zip(self.filters, self.strides, strict=True)):
             initializer = keras.initializers.HeNormal(seed + level)
             self.network += [
-                keras.layers.Conv2D(size, 3, stride, "same", kernel_initializer=initializer, dtype=dtype),
-                keras.layers.LayerNormalization(epsilon=1e-3, dtype=dtype),
+                keras.layers.Conv2D(
+                    size, 3, stride, "same", kernel_initializer=initializer, name=f"convolution_{level}", dtype=dtype
+                ),
+                keras.layers.LayerNormalization(epsilon=1e-3, name=f"normalize_{level}", dtype=dtype),
                 keras.layers.ReLU(dtype=dtype),
             ]
 

@@ -267,10 +267,10 @@ class ServableModel(keras.Model):
         Returns:
             How many weights were copied, and how many there are.
         """
-        theirs = {_path_within_model(weight): weight for weight in other.weights}
+        theirs = {_path_within(other, weight): weight for weight in other.weights}
         copied = 0
         for weight in self.weights:
-            path = _path_within_model(weight)
+            path = _path_within(self, weight)
             source = theirs.get(path)
             if (
                 source is not None
@@ -379,8 +379,9 @@ def check_schema_version(found: int | None, what: str) -> None:
     )
 
 
-def _path_within_model(weight: keras.Variable) -> str:
-    return weight.path.split("/", 1)[-1]
+def _path_within(model: keras.Model, weight: keras.Variable) -> str:
+    # A network that was built by itself does not know the model's name.
+    return weight.path.removeprefix(f"{model.name}/")
 
 
 def _plain(value: Any) -> Any:
