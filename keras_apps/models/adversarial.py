@@ -34,12 +34,12 @@ class Judged(NamedTuple):
     Args:
         inputs: nested tensors `[batch, ...]`, the picture first.
         is_real: what it should say of them.
-        weight: of this group in its loss.
+        weight: of this group in its loss, or of each of its examples.
     """
 
     inputs: Any
     is_real: bool
-    weight: float = 1.0
+    weight: float | tf.Tensor = 1.0
 
 
 class AdversarialModel(ServableModel):

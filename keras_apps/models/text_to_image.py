@@ -13,7 +13,6 @@ from keras_apps.errors import UserError, check_range
 from keras_apps.layers.gan import InstanceNormalization, MinibatchStandardDeviation
 from keras_apps.layers.images import resize_image
 from keras_apps.layers.optimizers import FusedAdam
-from keras_apps.layers.picture_encoders import ConvolutionalEncoder
 from keras_apps.layers.text import WordTokenizer, learn_vocabulary, to_length
 from keras_apps.losses.adversarial import AdversarialLoss
 from keras_apps.metrics.distributions import distribution_report
@@ -382,7 +381,7 @@ class TextToImage(AdversarialModel):
             @tf.function(autograph=False, reduce_retracing=True)
             def painter(texts: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
                 noise = tf.map_fn(self._noise, seeds, fn_output_signature=tf.float32)
-                return _pixels(self({"words": self._read(texts), "noise": noise}))
+                return _pixels(self.paint(self.embed(self._read(texts)), noise)["image"])
 
             self._painter = painter
         requests = tf.data.Dataset.from_tensor_slices((list(texts), np.asarray(list(seeds), np.int32)))
@@ -495,7 +494,7 @@ class TextToImage(AdversarialModel):
             }
 
     def _core(self, inputs: Tensors) -> Tensors:
-        return {"image": self(inputs)}
+        return {"image": self.paint(self.embed(inputs["words"]), inputs["noise"])["image"]}
 
     def _core_between(self, inputs: Tensors) -> Tensors:
         weight, noises = inputs["weight"], (inputs["noise"], inputs["other_noise"])
@@ -503,11 +502,8 @@ class TextToImage(AdversarialModel):
         # The middle of two draws is shorter than either, and the generator has not seen the like.
         lengths = [tf.norm(each, axis=-1, keepdims=True) for each in noises]
         noise *= _between(*lengths, weight) / tf.norm(noise, axis=-1, keepdims=True)
-        return {
-            "image": self.paint(_between(self.embed(inputs["words"]), self.embed(inputs["other"]), weight), noise)[
-                "image"
-            ]
-        }
+        asked = _between(self.embed(inputs["words"]), self.embed(inputs["other"]), weight)
+        return {"image": self.paint(asked, noise)["image"]}
 
     def _encode(self, outputs: Tensors) -> Tensors:
         png = tf.map_fn(tf.io.encode_png, _pixels(outputs["image"]), fn_output_signature=tf.TensorSpec([], tf.string))
@@ -549,8 +545,7 @@ def picture_encoder(size: int, units: int, seed: int, dtype: keras.dtype_policie
         dtype: of the layers.
     """
     inputs = keras.Input((size, size, 3), name="image")
-    grid = ConvolutionalEncoder((32, 64, 128), seed, dtype=dtype)((inputs + 1) * 127.5)
-    flat = keras.layers.Flatten(dtype=dtype)(grid)
+    flat = keras.layers.Flatten(dtype=dtype)(_halved(inputs, (32, 64, 128), seed, dtype))
     output = keras.layers.Dense(units, kernel_initializer=_he(seed + 10), dtype="float32")(flat)
     return keras.Model(inputs, output, name="picture_encoder")
 
@@ -642,12 +637,8 @@ def discriminator(
     def leaky(output: Any) -> Any:
         return keras.layers.LeakyReLU(0.2, dtype=dtype)(output)
 
-    output = image
-    for level in range(size.bit_length() - 3):
-        channels = filters * min(2**level, 8)
-        output = leaky(
-            keras.layers.Conv2D(channels, 4, 2, "same", kernel_initializer=_he(next(seeds)), dtype=dtype)(output)
-        )
+    sizes = [filters * min(2**level, 8) for level in range(size.bit_length() - 3)]
+    output = _halved(image, sizes, seed + 50, dtype)
     output = MinibatchStandardDeviation(dtype=dtype)(output)
     said = keras.layers.Dense(sentence_units, kernel_initializer=_he(next(seeds)), dtype=dtype)(
         sentence * sentence_units**0.5
@@ -656,11 +647,19 @@ def discriminator(
     said = keras.layers.Reshape((4, 4, sentence_units), dtype=dtype)(said)
     output = keras.layers.Concatenate(dtype=dtype)([output, said])
     output = leaky(
-        keras.layers.Conv2D(channels, 3, 1, "same", kernel_initializer=_he(next(seeds)), dtype=dtype)(output)
+        keras.layers.Conv2D(sizes[-1], 3, 1, "same", kernel_initializer=_he(next(seeds)), dtype=dtype)(output)
     )
     output = keras.layers.Flatten(dtype=dtype)(output)
     logit = keras.layers.Dense(1, kernel_initializer=_he(next(seeds)), dtype="float32")(output)
     return keras.Model({"image": image, "sentence": sentence}, logit, name="discriminator")
+
+
+def _halved(output: Any, filters: Sequence[int], seed: int, dtype: keras.dtype_policies.DTypePolicy) -> Any:
+    """Pictures after convolutions of these `filters`, each of which halves them."""
+    for level, size in enumerate(filters):
+        output = keras.layers.Conv2D(size, 4, 2, "same", kernel_initializer=_he(seed + level), dtype=dtype)(output)
+        output = keras.layers.LeakyReLU(0.2, dtype=dtype)(output)
+    return output
 
 
 def kl_from_normal(mean: tf.Tensor, log_variance: tf.Tensor) -> tf.Tensor:
