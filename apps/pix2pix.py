@@ -126,7 +126,11 @@ def measure(model: Any, examples: Any, batch_size: int, options: MeasuringFlags)
 
 def table(metrics: runner.Line) -> list[str]:
     """The metrics for the terminal."""
-    return [f"{name:<26} {value:.4f}" for name, value in metrics.items() if isinstance(value, float)]
+    lines = [f"{name:<26} {value:.4f}" for name, value in metrics.items() if isinstance(value, float)]
+    # Of a colour that neither has, there is no IoU.
+    of_colours = zip(metrics.get("colours", ()), metrics.get("iou", ()), strict=True)
+    lines += [f"{f'IoU of {colour}':<26} {iou:.4f}" for colour, iou in of_colours if iou is not None]
+    return lines
 
 
 APP = runner.App(

@@ -21,6 +21,8 @@ from keras_apps.models.servable import Signature, Tensors
 
 LARGEST = 256
 """A side of the pictures that are worked on is at most this, unless asked for more."""
+FEWEST = 16
+"""Pictures that FID and KID can say something of."""
 _LOOKED_AT = 64
 _SHOWN = 6
 
@@ -214,7 +216,8 @@ class Pix2Pix(AdversarialModel):
         Args:
             examples: raw ones.
             batch_size: how many at a time.
-            features: `<uint8>[batch, height, width, 3]` -> `<float32>[batch, units]`, for FID and KID.
+            features: `<uint8>[batch, height, width, 3]` -> `<float32>[batch, units]`, for FID and KID
+                of 16 pictures or more.
         """
         made, true = [], []
         for batch in examples.map(lambda example: self.prepare(example, False), tf.data.AUTOTUNE).batch(batch_size):
@@ -226,12 +229,13 @@ class Pix2Pix(AdversarialModel):
             "psnr": float(np.mean(metrics.psnr(made, true))),
             "ssim": float(np.mean(metrics.ssim(made, true))),
         }
-        if features is not None:
+        if features is not None and len(made) >= FEWEST:
             report |= distribution_report(features(true), features(made))
         if self.palette is None:
             return report
-        classes = len(self.palette)
-        return report | metrics.label_report(self._labels(made), self._labels(true), classes)
+        colours = ["#{:02x}{:02x}{:02x}".format(*colour) for colour in self.palette]
+        agreement = metrics.label_report(self._labels(made), self._labels(true), len(colours))
+        return report | {"colours": colours} | agreement
 
     def sample(self, examples: tf.data.Dataset) -> np.ndarray:
         """Rows of input, output and target."""
@@ -325,8 +329,8 @@ def unet(height: int, width: int, filters: int, seed: int, dtype: keras.dtype_po
         # The innermost may have one pixel, of which nothing is left when its own mean is taken away.
         if 0 < level < levels - 1:
             output = InstanceNormalization(name=f"generator_normalize_down_{level}", dtype=dtype)(output)
-        skips.append(output)
         output = keras.layers.LeakyReLU(0.2, dtype=dtype)(output)
+        skips.append(output)
     output = keras.layers.ReLU(dtype=dtype)(skips.pop())
     for level in reversed(range(levels - 1)):
         output = keras.layers.Conv2DTranspose(sizes[level], 4, 2, "same", **settings(f"up_{level}"))(output)
