@@ -1,6 +1,6 @@
 """Pictures of shapes generated from a seed, with captions whose truth can be checked exactly.
 
-A scene is one to three groups of like shapes, in a row or in a column, on a plain background. The rules, which are the
+A scene is one or two groups of like shapes, in a row or in a column, on a plain background. The rules, which are the
 ground truth of a caption:
 - a noun phrase ("two small red circles") stands for all the shapes that fit it, and their number must be the one it
   names; it names no size, or one, but always colour and shape;
@@ -12,8 +12,8 @@ ground truth of a caption:
 The captions of a picture name every group with its size and relate every two neighbours, and one names the background.
 So the scene can be found from the captions alone (`scene_of`), and any other caption be checked by them.
 
-A quarter of the combinations of size, colour and shape never occur in the training and validation parts; every test
-scene has one of them, though each pair of colour and shape, and every word, is in the training part.
+No scene is in two parts, or twice in one. It takes all that a captioner must do - find things, name each with its own
+colour, shape, size and number, and put two of them in order - at a difficulty that a laptop learns in half an hour.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from graphlib import CycleError, TopologicalSorter
 import numpy as np
 from PIL import Image, ImageDraw
 
-SIZES = {"train": 8000, "validation": 300, "test": 500}
+SIZES = {"train": 6000, "validation": 300, "test": 500}
 PIXELS = 96
 
 _COUNTS = {"a": 1, "an": 1, "two": 2, "three": 3}
-_RADII = {"small": 7.0, "large": 12.5}
+_RADII = {"small": 8.0, "large": 14.0}
 _COLOURS = {
     "red": (216, 48, 44),
     "orange": (243, 134, 32),
@@ -42,7 +42,7 @@ _COLOURS = {
     "purple": (128, 68, 170),
     "pink": (244, 142, 186),
 }
-_SHAPES = ("circle", "square", "triangle", "star", "heart", "cross")
+_SHAPES = ("circle", "square", "triangle", "cross")
 _BACKGROUNDS = {"white": (250, 250, 248), "grey": (176, 182, 188), "black": (34, 36, 42), "beige": (232, 216, 184)}
 # What is said of two things along a line, by whether the first comes first.
 _RELATIONS = {
@@ -56,7 +56,7 @@ _ORDER = {
     for words in relations
 }
 # One group alone has no relations, and there are not many such scenes.
-_GROUPS = (1, 2, 2, 2, 2, 3, 3)
+_GROUPS = (1, 2, 2, 2)
 _MAX_SHAPES = 4
 _SCALE = 3
 
@@ -93,26 +93,20 @@ def generate(seed: int = 0) -> dict[str, list[Picture]]:
     """Generates the three parts; no scene is in two of them, or twice in one."""
     rng = random.Random(seed)
     seen: set[Scene] = set()
-    return {split: list(_part(rng, size, split == "test", seen)) for split, size in SIZES.items()}
+    return {split: list(_part(rng, size, seen)) for split, size in SIZES.items()}
 
 
-def is_held_out(size: str, colour: str, shape: str) -> bool:
-    """Tells whether a combination is kept for the test part."""
-    ranks = list(_RADII).index(size), list(_COLOURS).index(colour), _SHAPES.index(shape)
-    return (2 * ranks[0] + ranks[1] + ranks[2]) % 4 == 0
-
-
-def _part(rng: random.Random, size: int, test: bool, seen: set[Scene]) -> Iterator[Picture]:
+def _part(rng: random.Random, size: int, seen: set[Scene]) -> Iterator[Picture]:
     for _ in range(size):
         while True:
-            scene = _scene(rng, test)
+            scene = _scene(rng)
             if scene not in seen:
                 break
         seen.add(scene)
         yield Picture(scene, tuple(_captions(rng, scene)), rng.getrandbits(32))
 
 
-def _scene(rng: random.Random, test: bool) -> Scene:
+def _scene(rng: random.Random) -> Scene:
     number = rng.choice(_GROUPS)
     while True:
         groups = tuple(
@@ -121,12 +115,8 @@ def _scene(rng: random.Random, test: bool) -> Scene:
             )
             for _ in range(number)
         )
-        kinds = [(group.size, group.colour, group.shape) for group in groups]
-        if (
-            len(set(kinds)) == number
-            and sum(group.count for group in groups) <= _MAX_SHAPES
-            and any(is_held_out(*kind) for kind in kinds) == test
-        ):
+        kinds = {(group.size, group.colour, group.shape) for group in groups}
+        if len(kinds) == number and sum(group.count for group in groups) <= _MAX_SHAPES:
             axis = rng.choice(list(_RELATIONS)) if number > 1 else ""
             return Scene(groups, axis, rng.choice(list(_BACKGROUNDS)))
 
@@ -340,7 +330,7 @@ def draw(picture: Picture) -> np.ndarray:
     for index, group in enumerate(scene.groups):
         radius = _RADII[group.size]
         along = slot * (index + 0.5) + rng.uniform(-1, 1) * _room(slot, radius, 8 if scene.axis else 20)
-        step = 2 * radius + rng.uniform(3, 4 if radius > 10 else 10)
+        step = 2 * radius + rng.uniform(3, 4 if radius > 12 else 10)
         length = step * (group.count - 1)
         room = _room(PIXELS, length / 2 + radius, 5 if scene.axis else 20)
         start = PIXELS / 2 - length / 2 + rng.uniform(-1, 1) * room
@@ -387,22 +377,11 @@ def _polar(corners: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
     return [(distance * math.sin(math.tau * turn), -distance * math.cos(math.tau * turn)) for turn, distance in corners]
 
 
-def _heart() -> list[tuple[float, float]]:
-    turns = [math.tau * step / 40 for step in range(40)]
-    curve = [
-        (math.sin(t) ** 3, -(13 * math.cos(t) - 5 * math.cos(2 * t) - 2 * math.cos(3 * t) - math.cos(4 * t)) / 16)
-        for t in turns
-    ]
-    return [(1.02 * x, 1.02 * y - 0.08) for x, y in curve]
-
-
 _ARM = 0.36
 _OUTLINES = {
     "circle": _polar((step / 40, 0.95) for step in range(40)),
     "square": [(-0.86, -0.86), (0.86, -0.86), (0.86, 0.86), (-0.86, 0.86)],
     "triangle": [(x, y + 0.18) for x, y in _polar((step / 3, 1.16) for step in range(3))],
-    "star": [(x, y + 0.06) for x, y in _polar((step / 10, 0.48 if step % 2 else 1.12) for step in range(10))],
-    "heart": _heart(),
     "cross": [
         (-_ARM, -1), (_ARM, -1), (_ARM, -_ARM), (1, -_ARM), (1, _ARM), (_ARM, _ARM),
         (_ARM, 1), (-_ARM, 1), (-_ARM, _ARM), (-1, _ARM), (-1, -_ARM), (-_ARM, -_ARM),

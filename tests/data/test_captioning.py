@@ -61,7 +61,7 @@ def archive(folder, path):
 
 def test_demo():
     splits = captioning.load()
-    assert sizes(splits) == [8000, 300, 500, None]
+    assert sizes(splits) == [6000, 300, 500, None]
     assert splits.test.element_spec["image"].shape.as_list() == [None, None, 3]
     assert splits.test.element_spec["captions"] == tf.TensorSpec([None], tf.string)
     for example in splits.test.take(20).as_numpy_iterator():
