@@ -1,0 +1,211 @@
+"""Face aging: `python -m apps.face_aging VERB`, or `keras-apps face_aging VERB`."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import simple_parsing
+
+from apps import inputs, runner
+from keras_apps.errors import UserError
+
+AGES = (5, 15, 25, 35, 45, 55, 65, 75)
+"""The centres of the age groups, unless others are chosen."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelFlags:
+    """The networks (FaceAging)."""
+
+    method: Literal["direct", "latent"] = "direct"
+    """direct repaints a face in one pass; latent finds a code that the face could be made of, and changes the age."""
+    bounds: tuple[int, ...] = (0, 10, 20, 30, 40, 50, 60, 70)
+    """The age groups, by their lower bounds in years: --bounds 0 20 40 60."""
+    image_size: int = 64
+    """Of a side of the pictures, a multiple of 16."""
+    filters: int = 16
+    """Of the generator's level of all pixels."""
+    discriminator_filters: int = 32
+    """Of the first level of the discriminator."""
+    observer_filters: int = 16
+    """Of the first level of the networks that tell who a face is and of what age."""
+    identity_units: int = 64
+    """Of what they say of who it is."""
+    noise_units: int = 64
+    """Of a latent code."""
+    latent_steps: int = 60
+    """By which the latent code of a face is improved."""
+    flip: bool = True
+    """Mirror half of the pictures in training."""
+
+
+@dataclasses.dataclass(frozen=True)
+class CompileFlags:
+    """The losses and the optimizers."""
+
+    adversarial_loss: Literal["minimax", "non_saturating", "least_squares", "wasserstein", "hinge"] = "non_saturating"
+    """How generator and discriminator play."""
+    regulariser: Literal["none", "weight_clipping", "gradient_penalty", "r1"] = "r1"
+    """Of the discriminator."""
+    regulariser_weight: float = 1.0
+    """Of it in the loss."""
+    learning_rate: float = 5e-4
+    """Of the generator's Adam."""
+    discriminator_learning_rate: float = 5e-4
+    """Of the discriminator's."""
+    recognition_learning_rate: float = 1e-3
+    """Of the Adam of the networks that recognise, and of the encoder's."""
+    beta_1: float = 0.5
+    """Decay of the first moment of the generator's and the discriminator's."""
+    updates: Literal["simultaneous", "alternating"] = "simultaneous"
+    """Both networks at once, or the discriminator first."""
+    n_critic: int = 1
+    """Steps of the discriminator to one of the generator."""
+    identity_weight: float = 5.0
+    """Of being another person, in the generator's loss (direct)."""
+    age_weight: float = 1.0
+    """Of being of another age, likewise."""
+    l1_weight: float = 5.0
+    """Of what is changed in a face that is asked for at its own age, likewise (direct)."""
+    averaging: float = 0.99
+    """Momentum of the moving average of the generator that is evaluated and saved; 0 for none."""
+
+
+@dataclasses.dataclass(frozen=True)
+class DataFlags:
+    """The examples."""
+
+    data: str = "demo"
+    """demo, tfds:NAME[/CONFIG], or a folder (or .tar) with ages.csv, UTKFace's file names, or folders by age."""
+    image_key: str | None = None
+    """Column with the picture's name, where it can't be guessed."""
+    age_key: str | None = None
+    """Column with the age in years, where it can't be guessed."""
+    identity_key: str | None = None
+    """Column that tells who it is, where it can't be guessed."""
+    max_bad_rows: int = 100
+    """Unreadable pictures and wrong ages to skip before giving up."""
+    validation_fraction: float = 0.1
+    """Of the training faces, where the data has no validation part."""
+    test_fraction: float = 0.1
+    """Of the training faces, where the data has no test part."""
+    split_seed: int = 0
+    """What the parts are drawn by."""
+
+
+@dataclasses.dataclass(frozen=True)
+class MeasuringFlags:
+    """What FID and KID see pictures with."""
+
+    features: str = "scratch"
+    """scratch (a fixed random net), squeezenet, or a keras.applications name (InceptionV3, ...)."""
+    feature_weights: str = ""
+    """Of a pre-trained one: imagenet, which Keras fetches (not for squeezenet), or a weights .h5; empty for scratch."""
+
+
+@dataclasses.dataclass(frozen=True)
+class AnsweringFlags:
+    """What no weight depends on."""
+
+    latent_steps: int | None = None
+    """By which the latent code of a face is improved; by default the model's own."""
+
+
+@dataclasses.dataclass(frozen=True)
+class PredictFlags:
+    """The faces."""
+
+    image: list[str] = simple_parsing.field(default_factory=list, action="append", type=str, nargs=None)
+    """A picture's file; may be given several times."""
+    input: str = ""
+    """A folder of pictures."""
+    age: list[int] = simple_parsing.field(default_factory=list, action="append", type=int, nargs=None)
+    """In years; may be given several times. By default 5, 15, and so on to 75."""
+    output: str = ""
+    """Folder for the answers: NAME-AGE.png, and NAME-ages.png with the face and all its ages in a row."""
+
+
+def requests(options: PredictFlags) -> tuple[str, Iterable[tuple[runner.Line, runner.Line]]]:
+    """The signature, and a request for each picture at each age."""
+    if not options.output:
+        raise UserError("give --output FOLDER for the pictures to be made")
+    pictures = inputs.pictures(options.image, options.input)
+
+    def each() -> Iterator[tuple[runner.Line, runner.Line]]:
+        for shown, request in pictures:
+            for age in _ages(options):
+                yield shown | {"age": age}, request | {"age": age}
+
+    return "serving_default", each()
+
+
+def _ages(options: PredictFlags) -> list[int]:
+    return list(dict.fromkeys(options.age)) or list(AGES)
+
+
+def present(
+    options: PredictFlags, index: int, shown: runner.Line, request: runner.Line, outcome: runner.Line
+) -> runner.Line:
+    """Where the picture was written; after the last age of a face, those of all ages beside each other."""
+    del index
+    from keras_apps.files import atomic_file
+
+    folder, name = Path(options.output), Path(shown["image"]).stem
+    paths = {age: folder / f"{name}-{age}.png" for age in _ages(options)}
+    path = paths[shown["age"]]
+    with atomic_file(path) as temporary:
+        temporary.write_bytes(outcome["image_bytes"])
+    line = shown | {"output": str(path)}
+    if shown["age"] != _ages(options)[-1]:
+        return line
+    row = folder / f"{name}-ages.png"
+    with atomic_file(row) as temporary:
+        _draw_row([request["image_bytes"], *(path.read_bytes() for path in paths.values() if path.exists())], temporary)
+    return line | {"row": str(row)}
+
+
+def _draw_row(encoded: list[bytes], path: Path) -> None:
+    import numpy as np
+    from PIL import Image
+
+    from keras_apps.drawing import draw_tiles
+
+    pictures = [np.asarray(Image.open(io.BytesIO(each)).convert("RGB")) for each in encoded]
+    draw_tiles(np.stack(pictures)[None], path)
+
+
+def measure(model: Any, examples: Any, batch_size: int, options: MeasuringFlags) -> runner.Line:
+    """The model's metrics, with FID and KID."""
+    from keras_apps.layers.picture_features import extractor
+
+    return model.measure(examples, batch_size, extractor(options.features, options.feature_weights))
+
+
+def table(metrics: runner.Line) -> list[str]:
+    """The metrics for the terminal."""
+    return [f"{name:<26} {value:.4f}" for name, value in metrics.items() if isinstance(value, float)]
+
+
+APP = runner.App(
+    name="face_aging",
+    summary="A face in, the same person at another age out.",
+    model="keras_apps.models.face_aging:FaceAging",
+    load="keras_apps.data.face_aging:load",
+    model_flags=ModelFlags,
+    compile_flags=CompileFlags,
+    data_flags=DataFlags,
+    predict_flags=PredictFlags,
+    requests=requests,
+    measure=measure,
+    table=table,
+    present=present,
+    answering_flags=AnsweringFlags,
+    measuring_flags=MeasuringFlags,
+)
+
+if __name__ == "__main__":
+    runner.main(APP)

@@ -1,0 +1,194 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_apps.errors import UserError
+from keras_apps.models.face_aging import FaceAging, _pairs_of, _scaled, contrastive_loss
+
+SMALL = {"image_size": 32, "filters": 4, "discriminator_filters": 4, "observer_filters": 4, "identity_units": 8, "noise_units": 8, "bounds": (0, 20, 40), "dtype": "float32"}
+
+
+def faces(people=4, ages=(10, 30, 50), seed=0, known=True):
+    """A person is a colour, an age how dark the lower half is."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for person in range(people):
+        colour = rng.integers(90, 250, 3)
+        for age in ages:
+            image = np.empty([32, 32, 3])
+            image[:], image[16:] = colour, colour * (1 - age / 70)
+            rows.append((np.clip(image + rng.normal(0, 2, image.shape), 0, 255), age, person if known else -1))
+    images, ages, identities = (np.asarray(column, dtype) for column, dtype in zip(zip(*rows, strict=True), (np.uint8, np.int32, np.int32), strict=True))
+    return tf.data.Dataset.from_tensor_slices({"image": images, "age": ages, "identity": identities})
+
+
+def fit(model, examples, phase, epochs, batch_size=24, **settings):
+    model.begin_phase(phase)
+    model.compile(**settings)
+    prepared = examples.map(lambda each: model.prepare(each, True)).cache()
+    step = tf.function(model.train_step, autograph=False)
+    history = []
+    for epoch in range(epochs):
+        model.reset_metrics()
+        for batch in model.batches(prepared, batch_size, True, epoch):
+            values = step(batch)
+        history.append({name: float(value) for name, value in values.items()})
+    return history
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """A direct model after both phases, and how they went."""
+    model = FaceAging(**SMALL)
+    examples = faces(8)
+    model.adapt(examples)
+    recognition = fit(model, examples, "recognition", 40, recognition_learning_rate=3e-3)
+    gan = fit(model, examples, "gan", 60, learning_rate=5e-3, discriminator_learning_rate=1e-3, averaging=0.0)
+    return model, recognition, gan
+
+
+def test_an_age_is_shared_by_the_two_groups_around_it():
+    model = FaceAging(**SMALL)
+    assert model.centres.tolist() == [10, 30, 50] and model.group_names == ["0-19", "20-39", "40+"]
+    expected = [[1, 0, 0], [1, 0, 0], [0.75, 0.25, 0], [0, 1, 0], [0, 0.1, 0.9], [0, 0, 1], [0, 0, 1]]
+    np.testing.assert_allclose(model.age_weights(tf.constant([0, 10, 15, 30, 48, 50, 120])), expected, atol=1e-6)
+    uneven = FaceAging(**SMALL | {"bounds": (5, 6, 30)})
+    assert uneven.centres.tolist() == [5.5, 18, 42]
+    np.testing.assert_allclose(uneven.age_weights(tf.constant(24)), [0, 0.75, 0.25], atol=1e-6)
+
+
+def test_the_contrastive_loss_is_that_of_the_paper():
+    rng = np.random.default_rng(0)
+    embeddings = rng.normal(size=(7, 3))
+    embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
+    labels, counts = np.array([0, 1, 0, 2, 1, 0, 0]), np.array([1, 1, 1, 1, 1, 1, 0], bool)
+    expected = np.zeros(7)
+    for i in np.flatnonzero(counts):
+        others = [a for a in np.flatnonzero(counts) if a != i]
+        total = sum(np.exp(embeddings[i] @ embeddings[a] / 0.1) for a in others)
+        positives = [p for p in others if labels[p] == labels[i]]
+        if positives:
+            expected[i] = -np.mean([np.log(np.exp(embeddings[i] @ embeddings[p] / 0.1) / total) for p in positives])
+    found = contrastive_loss(tf.constant(embeddings, tf.float32), tf.constant(labels), tf.constant(counts), 0.1)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_observers_never_share_a_person():
+    model = FaceAging(**SMALL)
+    rows = list(faces(40).map(lambda each: model.prepare(each, True)).as_numpy_iterator())
+    halves = {(row["identity"], row["half"]) for row in rows}
+    assert len(halves) == 40 and {half for _, half in halves} == {0, 1}
+    # Where nobody is known it is by picture, and the same again.
+    unknown = faces(40, known=False)
+    first, second = ([int(row["half"]) for row in unknown.map(lambda each: model.prepare(each, training))] for training in (True, False))
+    assert first == second and 30 < sum(first) < 90
+    model.begin_phase("recognition")
+    model.compile()
+    batch = next(iter(model.batches(faces(40).map(lambda each: model.prepare(each, True)), 120, True)))
+    np.testing.assert_array_equal(batch["share"], 2 * np.eye(2)[batch["half"]])
+    with tf.GradientTape() as tape:
+        values = model._recognition_values(batch | {"share": batch["share"] * [1, 0]})
+    assert all(gradient is None or not np.any(gradient) for gradient in tape.gradient(values["recognition_loss"], model.examiner.trainable_variables))
+
+
+def test_recognition_sees_two_pictures_of_a_person_side_by_side_and_each_once():
+    model = FaceAging(**SMALL)
+    model.begin_phase("recognition")
+    model.compile()
+    prepared = faces(6, ages=(10, 20, 30, 40)).map(lambda each: model.prepare(each, True))
+    batches = list(model.batches(prepared, 8, True, 3).as_numpy_iterator())
+    identities = np.concatenate([batch["identity"] for batch in batches])
+    assert sorted(identities) == sorted(np.repeat(np.arange(6), 4))
+    np.testing.assert_array_equal(identities[::2], identities[1::2])
+    again = list(model.batches(prepared, 8, True, 3).as_numpy_iterator())
+    np.testing.assert_array_equal(batches[0]["views"], again[0]["views"])
+    assert not np.array_equal(batches[0]["views"][:, 0], batches[0]["views"][:, 1])
+
+
+def test_learns_a_handful_of_faces(trained):
+    model, recognition, gan = trained
+    assert recognition[-1]["identity_loss"] < 0.8 * recognition[0]["identity_loss"]
+    assert recognition[-1]["age_accuracy"] > 0.9
+    assert gan[-1]["age"] < 0.6 * gan[0]["age"] and gan[-1]["identity"] < 0.6 * gan[0]["identity"]
+    report = model.measure(faces(8))
+    assert report["age_hit"] > 0.9 and 0 <= report["verified"] <= 1 and report["true_verified"] >= 0
+    assert {"age_error_0-19", "age_hit_40+", "verified_20-39"} <= report.keys() and "fid_0-19" not in report
+    assert model.sample(faces(8)).shape == (6, 4, 32, 32, 3)
+
+
+def test_the_age_asked_for_matters_and_what_is_served_is_what_training_saw(trained):
+    model, _, _ = trained
+    example = next(iter(faces(1).batch(3)))
+    png = [tf.io.encode_png(image).numpy() for image in example["image"]]
+    young, old = (model.serve(image_bytes=png, age=[age] * 3)["image_bytes"].numpy() for age in (5, 50))
+    pixels = [np.stack([tf.io.decode_png(each) for each in some]).astype(int) for some in (young, old)]
+    assert pixels[0].shape == (3, 32, 32, 3) and np.abs(pixels[0] - pixels[1]).mean() > 5
+    batch = {"image": example["image"], "target": model.age_weights(tf.fill([3], 50))}
+    seen = (model.generate(batch, training=True) + 1) * 127.5
+    assert np.abs(seen - pixels[1]).max() <= 1
+
+
+def test_a_saved_model_answers_alike(trained, tmp_path):
+    model, _, _ = trained
+    model.save_for_inference(tmp_path / "model.keras")
+    again = FaceAging.load(tmp_path / "model.keras")
+    assert again.get_config() == model.get_config() and again.phase == "gan"
+    png = tf.io.encode_png(next(iter(faces(1)))["image"]).numpy()
+    answers = [each.serve(image_bytes=[png], age=[44])["image_bytes"].numpy() for each in (model, again)]
+    assert answers[0] == answers[1]
+    latent = FaceAging(**SMALL | {"method": "latent"})
+    copied, total = latent.inherit(model)
+    assert copied == total - len(latent.generator.weights) - len(latent.encoder.weights)
+
+
+def test_ages_and_sizes_of_requests(trained):
+    model, _, _ = trained
+    picture = tf.io.encode_png(np.full((40, 26, 3), 200, np.uint8)).numpy()
+    (answer,) = model.serve(image_bytes=[picture], age=[120])["image_bytes"].numpy()
+    assert tf.io.decode_png(answer).shape == (40, 26, 3)
+    for age in (300, -1):
+        with pytest.raises(tf.errors.InvalidArgumentError, match=f"age 1 of the request is {age}; it must be 0 to 120"):
+            model.serve(image_bytes=[picture, picture], age=[20, age])
+
+
+def test_a_latent_code_is_improved_within_a_compiled_core():
+    model = FaceAging(**SMALL | {"method": "latent", "latent_steps": 30})
+    assert model.phases == ("recognition", "gan", "encoder")
+    examples = faces(4)
+    losses = {phase: fit(model, examples, phase, epochs) for phase, epochs in (("recognition", 1), ("gan", 2), ("encoder", 8))}
+    assert losses["encoder"][-1]["encoder_loss"] < losses["encoder"][0]["encoder_loss"]
+    image = next(iter(examples.batch(3)))["image"]
+    scaled = _scaled(image)
+    seen = model.guide(scaled)
+    before, after = (model.latent_objective(code, scaled, seen["identity"], tf.nn.softmax(seen["age"])).numpy() for code in (model.encoder(scaled), model.latent_code(scaled)))
+    assert np.all(after < before) and after.mean() < 0.8 * before.mean()
+    alone = model.latent_code(scaled[:1])
+    np.testing.assert_allclose(alone, model.latent_code(scaled)[:1], atol=1e-3)
+    requests = {"image_bytes": tf.constant([tf.io.encode_png(image[0]).numpy()]), "age": tf.constant([40])}
+    signature = model.signatures()["serving_default"]
+    plain, compiled = (tf.io.decode_png(signature.function(xla)(requests)["image_bytes"][0]).numpy().astype(int) for xla in (False, True))
+    assert np.abs(plain - compiled).mean() < 2
+
+
+def test_pairs_of_people():
+    embeddings = np.eye(4)[[0, 0, 1, 1, 1]]
+    genuine, impostors = _pairs_of(embeddings, np.array([5, 5, 7, -1, -1]))
+    assert genuine.tolist() == [1] and sorted(impostors) == [0] * 6 + [1] * 3
+
+
+@pytest.mark.parametrize(
+    "settings, message",
+    [({"image_size": 40}, "image_size must be a multiple of 16"), ({"method": "magic"}, "method must be direct or latent; received magic"), ({"bounds": (10, 10)}, "each above the one before"), ({"bounds": (0,)}, "two or more ages")],
+)
+def test_settings_that_make_no_sense_are_refused(settings, message):
+    with pytest.raises(UserError, match=message):
+        FaceAging(**SMALL | settings)
+
+
+def test_faces_that_can_teach_nothing_are_refused_and_a_missing_age_group_is_said(caplog):
+    with pytest.raises(UserError, match="all of one age group, 20-39"):
+        FaceAging(**SMALL).adapt(faces(8, ages=(30, 35)))
+    with pytest.raises(UserError, match="too few people"):
+        FaceAging(**SMALL).adapt(faces(1))
+    FaceAging(**SMALL).adapt(faces(8, ages=(10, 30)))
+    assert "no training face is of the age group 40+" in caplog.text
