@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Literal
 
 import keras
@@ -395,7 +395,7 @@ class FaceAging(AdversarialModel):
     @property
     def monitor(self) -> tuple[str, str]:
         """The loss of the observers, the generator's terms together, or the loss of the encoder."""
-        return f"val_{ {'recognition': 'recognition', 'gan': 'aging', 'encoder': 'encoder'}[self.phase] }_loss", "min"
+        return f"val_{'aging' if self.phase == 'gan' else self.phase}_loss", "min"
 
     def compile(
         self,
@@ -452,7 +452,6 @@ class FaceAging(AdversarialModel):
                 xla=xla,
                 steps_per_execution=steps_per_execution,
             )
-            names = ["aging_loss"]
             self.trackers = self.trackers | {"aging_loss": keras.metrics.Mean(name="aging_loss")}
             return
         self.n_critic = n_critic
