@@ -103,8 +103,8 @@ class MeasuringFlags:
 
     features: str = "scratch"
     """scratch (a fixed random net), squeezenet, or a keras.applications name (InceptionV3, ...)."""
-    feature_weights: str = "imagenet"
-    """Of a pre-trained one: imagenet, which Keras fetches (not for squeezenet), or a weights .h5."""
+    feature_weights: str = ""
+    """Of a pre-trained one: imagenet, which Keras fetches (not for squeezenet), or a weights .h5; empty for scratch."""
 
 
 @dataclasses.dataclass(frozen=True)

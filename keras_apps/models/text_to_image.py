@@ -23,6 +23,8 @@ UNKNOWN = 1
 """What `WordTokenizer` makes of a word that it does not know."""
 RANKED = 100
 """Sentences among which R-precision looks for a picture's own."""
+FEWEST = 16
+"""Pictures that FID and KID can say something of."""
 _SIZES = (16, 32, 64, 128, 256)
 _COLUMNS, _ROWS = 8, 4
 _SHARPNESS = 10.0
@@ -398,7 +400,8 @@ class TextToImage(AdversarialModel):
         Args:
             examples: raw ones.
             batch_size: how many at a time.
-            features: `<uint8>[batch, height, width, 3]` -> `<float32>[batch, units]`, for FID and KID.
+            features: `<uint8>[batch, height, width, 3]` -> `<float32>[batch, units]`, for FID and KID of 16
+                pictures or more.
 
         Returns:
             The metrics; `answers` with each `text`, the `seed` of its picture (`pictures` makes it again), and whether
@@ -416,7 +419,7 @@ class TextToImage(AdversarialModel):
             for images in (made, true)
         )
         report: dict[str, Any] = {"r_precision": float(matched.mean()), "true_r_precision": float(of_true.mean())}
-        if features is not None:
+        if features is not None and len(made) >= FEWEST:
             report |= distribution_report(features(true), features(made))
         answers = [
             {"text": text, "seed": seed, "matched": bool(hit)}
@@ -523,15 +526,14 @@ def sentence_encoder(
         dtype: of the layers.
     """
     inputs = keras.Input((steps,), dtype="int32", name="words")
+    settings = _settings("sentence_encoder", seed, dtype)
     there = keras.ops.expand_dims(keras.ops.cast(inputs > 0, dtype.compute_dtype), -1)
     initial = keras.initializers.RandomNormal(0, 0.1, seed=seed)
-    output = keras.layers.Embedding(words, units, embeddings_initializer=initial, dtype=dtype)(inputs) * there
-    output = keras.layers.Conv1D(
-        2 * units, 3, padding="same", activation="relu", kernel_initializer=_he(seed + 1), dtype=dtype
-    )(output)
+    embedding = keras.layers.Embedding(words, units, initial, name="sentence_encoder_embedding", dtype=dtype)
+    phrases = keras.layers.Conv1D(2 * units, 3, padding="same", activation="relu", **settings("phrases"))
     # None is below 0, so that padding is never the greatest.
-    output = keras.ops.max(output * there, axis=1)
-    output = keras.layers.Dense(units, kernel_initializer=_he(seed + 2), dtype="float32")(output)
+    output = keras.ops.max(phrases(embedding(inputs) * there) * there, axis=1)
+    output = keras.layers.Dense(units, **settings("output", "float32"))(output)
     return keras.Model(inputs, output, name="sentence_encoder")
 
 
@@ -545,8 +547,9 @@ def picture_encoder(size: int, units: int, seed: int, dtype: keras.dtype_policie
         dtype: of the layers.
     """
     inputs = keras.Input((size, size, 3), name="image")
-    flat = keras.layers.Flatten(dtype=dtype)(_halved(inputs, (32, 64, 128), seed, dtype))
-    output = keras.layers.Dense(units, kernel_initializer=_he(seed + 10), dtype="float32")(flat)
+    settings = _settings("picture_encoder", seed, dtype)
+    output = keras.layers.Flatten(dtype=dtype)(_halved(inputs, (32, 64, 128), settings))
+    output = keras.layers.Dense(units, **settings("output", "float32"))(output)
     return keras.Model(inputs, output, name="picture_encoder")
 
 
@@ -576,40 +579,35 @@ def generator(
     """
     levels = size.bit_length() - 3
     sizes = [filters * min(2**level, 8) for level in reversed(range(levels + 1))]
-    seeds = iter(range(seed, seed + 100))
+    settings = _settings("generator", seed, dtype)
     sentence = keras.Input((sentence_units,), name="sentence")
     epsilon = keras.Input((condition_units,), name="epsilon")
     noise = keras.Input((noise_units,), name="noise")
 
-    def dense(units: int, output_dtype: Any = dtype, **settings: Any) -> keras.layers.Dense:
-        return keras.layers.Dense(units, kernel_initializer=_he(next(seeds)), dtype=output_dtype, **settings)
-
     # A sentence has length 1 however many units it has, and noise of many units is long.
-    said = keras.layers.LeakyReLU(0.2, dtype="float32")(
-        dense(2 * condition_units, "float32")(sentence * sentence_units**0.5)
-    )
-    mean, log_variance = (dense(condition_units, "float32")(said) for _ in range(2))
+    said = keras.layers.Dense(2 * condition_units, **settings("said", "float32"))(sentence * sentence_units**0.5)
+    said = keras.layers.LeakyReLU(0.2, dtype="float32")(said)
+    mean = keras.layers.Dense(condition_units, **settings("mean", "float32"))(said)
+    log_variance = keras.layers.Dense(condition_units, **settings("log_variance", "float32"))(said)
     style = keras.layers.Concatenate(dtype="float32")([noise, mean + keras.ops.exp(log_variance / 2) * epsilon])
 
-    def styled(output: Any) -> Any:
+    def styled(output: Any, level: int) -> Any:
         channels = output.shape[-1]
-        output = InstanceNormalization(dtype=dtype)(output)
-        scale, shift = (
-            keras.layers.Reshape((1, 1, channels), dtype=dtype)(
-                keras.layers.Dense(
-                    channels, kernel_initializer=keras.initializers.RandomNormal(0, 0.05, seed=next(seeds)), dtype=dtype
-                )(style)
-            )
-            for _ in range(2)
-        )
+        output = InstanceNormalization(name=f"generator_normalize_{level}", dtype=dtype)(output)
+
+        def of_style(name: str) -> Any:
+            # Little at first, lest it drowns what is there.
+            values = keras.layers.Dense(channels, **settings(f"{name}_{level}", scale=0.4))(style)
+            return keras.layers.Reshape((1, 1, channels), dtype=dtype)(values)
+
+        scale, shift = of_style("scale"), of_style("shift")
         return keras.layers.ReLU(dtype=dtype)(output * (1 + scale) + shift)
 
-    output = keras.layers.Reshape((4, 4, sizes[0]), dtype=dtype)(dense(16 * sizes[0])(style))
-    for channels in sizes[1:]:
-        output = keras.layers.Conv2DTranspose(channels, 4, 2, "same", kernel_initializer=_he(next(seeds)), dtype=dtype)(
-            styled(output)
-        )
-    output = keras.layers.Conv2D(3, 3, padding="same", kernel_initializer=_he(next(seeds)), dtype=dtype)(styled(output))
+    output = keras.layers.Dense(16 * sizes[0], **settings("input"))(style)
+    output = keras.layers.Reshape((4, 4, sizes[0]), dtype=dtype)(output)
+    for level, channels in enumerate(sizes[1:]):
+        output = keras.layers.Conv2DTranspose(channels, 4, 2, "same", **settings(f"up_{level}"))(styled(output, level))
+    output = keras.layers.Conv2D(3, 3, padding="same", **settings("output"))(styled(output, levels))
     image = keras.layers.Activation("tanh", dtype="float32")(output)
     return keras.Model(
         {"sentence": sentence, "noise": noise, "epsilon": epsilon},
@@ -630,35 +628,37 @@ def discriminator(
         seed: of the initial weights.
         dtype: of the layers.
     """
-    seeds = iter(range(seed, seed + 100))
+    settings = _settings("discriminator", seed, dtype)
     image = keras.Input((size, size, 3), name="image")
     sentence = keras.Input((sentence_units,), name="sentence")
-
-    def leaky(output: Any) -> Any:
-        return keras.layers.LeakyReLU(0.2, dtype=dtype)(output)
-
     sizes = [filters * min(2**level, 8) for level in range(size.bit_length() - 3)]
-    output = _halved(image, sizes, seed + 50, dtype)
-    output = MinibatchStandardDeviation(dtype=dtype)(output)
-    said = keras.layers.Dense(sentence_units, kernel_initializer=_he(next(seeds)), dtype=dtype)(
-        sentence * sentence_units**0.5
-    )
-    said = keras.layers.RepeatVector(16, dtype=dtype)(leaky(said))
+    output = MinibatchStandardDeviation(dtype=dtype)(_halved(image, sizes, settings))
+    said = keras.layers.Dense(sentence_units, **settings("said"))(sentence * sentence_units**0.5)
+    said = keras.layers.RepeatVector(16, dtype=dtype)(keras.layers.LeakyReLU(0.2, dtype=dtype)(said))
     said = keras.layers.Reshape((4, 4, sentence_units), dtype=dtype)(said)
     output = keras.layers.Concatenate(dtype=dtype)([output, said])
-    output = leaky(
-        keras.layers.Conv2D(sizes[-1], 3, 1, "same", kernel_initializer=_he(next(seeds)), dtype=dtype)(output)
-    )
-    output = keras.layers.Flatten(dtype=dtype)(output)
-    logit = keras.layers.Dense(1, kernel_initializer=_he(next(seeds)), dtype="float32")(output)
+    output = keras.layers.Conv2D(sizes[-1], 3, padding="same", **settings("together"))(output)
+    output = keras.layers.Flatten(dtype=dtype)(keras.layers.LeakyReLU(0.2, dtype=dtype)(output))
+    logit = keras.layers.Dense(1, **settings("output", "float32"))(output)
     return keras.Model({"image": image, "sentence": sentence}, logit, name="discriminator")
 
 
-def _halved(output: Any, filters: Sequence[int], seed: int, dtype: keras.dtype_policies.DTypePolicy) -> Any:
+def _settings(network: str, seed: int, dtype: keras.dtype_policies.DTypePolicy) -> Callable[..., dict[str, Any]]:
+    """What gives each layer of a network its own seed, and a name by which another model can inherit its weights."""
+    seeds = iter(range(seed, seed + 100))
+
+    def settings(name: str, dtype: Any = dtype, scale: float = 2.0) -> dict[str, Any]:
+        initializer = keras.initializers.VarianceScaling(scale, seed=next(seeds))
+        return {"kernel_initializer": initializer, "name": f"{network}_{name}", "dtype": dtype}
+
+    return settings
+
+
+def _halved(output: Any, filters: Sequence[int], settings: Callable[..., dict[str, Any]]) -> Any:
     """Pictures after convolutions of these `filters`, each of which halves them."""
     for level, size in enumerate(filters):
-        output = keras.layers.Conv2D(size, 4, 2, "same", kernel_initializer=_he(seed + level), dtype=dtype)(output)
-        output = keras.layers.LeakyReLU(0.2, dtype=dtype)(output)
+        layer = keras.layers.Conv2D(size, 4, 2, "same", **settings(f"down_{level}"))
+        output = keras.layers.LeakyReLU(0.2, dtype=layer.dtype_policy)(layer(output))
     return output
 
 
@@ -747,10 +747,6 @@ def _between(start: tf.Tensor, end: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
 
 def _column(examples: tf.data.Dataset, function: Callable[[Tensors], tf.Tensor]) -> Iterable[Any]:
     return examples.map(function, num_parallel_calls=tf.data.AUTOTUNE).as_numpy_iterator()
-
-
-def _he(seed: int) -> keras.initializers.Initializer:
-    return keras.initializers.HeNormal(seed)
 
 
 def _scaled(image: tf.Tensor) -> tf.Tensor:
