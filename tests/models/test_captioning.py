@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from keras_apps.errors import UserError
-from keras_apps.models.captioning import ImageCaptioner
+from keras_apps.models.captioning import ImageCaptioner, _waves_over
 
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 60), "blue": (30, 60, 220)}
 SMALL = {
@@ -254,3 +254,11 @@ def test_fine_tuning_keeps_words_and_weights_and_asks_for_those_of_another_encod
 def test_mistakes_are_explained(arguments, message):
     with pytest.raises(UserError, match=message):
         built(**arguments)
+
+
+def test_places_are_told_by_waves_along_rows_and_columns():
+    waves = _waves_over(3, 4, 8).reshape(3, 4, 8)
+    assert np.ptp(waves[..., ::2], axis=1).max() < 1e-6 and np.ptp(waves[..., 1::2], axis=0).max() < 1e-6
+    np.testing.assert_allclose(waves[:, 0, 0], np.sin(2 * np.pi * np.arange(3) / 4), atol=1e-6)
+    np.testing.assert_allclose(waves[0, :, 7], np.cos(2 * np.pi * np.arange(4) / 400), atol=1e-6)
+    assert len(np.unique(waves.reshape(12, 8).round(4), axis=0)) == 12
