@@ -33,7 +33,8 @@ _PIXEL_WEIGHT = 0.5
 _LATENT_RATE = 0.05
 _ENOUGH = 30
 """Faces of an age group from which on FID and KID say something."""
-_MOST_PAIRS = 100_000
+_MOST_COMPARED = 2000
+"""True faces of which all pairs are looked at; of more, some are drawn."""
 _SHOWN = 6
 
 logger = logging.getLogger(__name__)
@@ -243,6 +244,7 @@ class FaceAging(AdversarialModel):
             )
             .shuffle(count, seed=seed + 1, reshuffle_each_iteration=False)
             .unbatch()
+            .apply(tf.data.experimental.assert_cardinality(examples.cardinality()))
         )
         return (
             together.enumerate()
@@ -696,7 +698,7 @@ def repainter(size: int, groups: int, filters: int, seed: int, dtype: keras.dtyp
         seed: of the initial weights.
         dtype: of the layers.
     """
-    build = _Builder("generator", seed, dtype)
+    build = _Builder("repainter", seed, dtype)
     source = keras.Input((size, size, 3), name="source")
     age = keras.Input((groups,), name="age")
     full = build.styled(build.convolved(source, filters, 3), age)
@@ -727,7 +729,7 @@ def painter(
         seed: of the initial weights.
         dtype: of the layers.
     """
-    build = _Builder("generator", seed, dtype)
+    build = _Builder("painter", seed, dtype)
     source = keras.Input((noise_units,), name="source")
     age = keras.Input((groups,), name="age")
     style = keras.layers.Concatenate(dtype="float32")([source, age])
@@ -899,21 +901,15 @@ def contrastive_loss(embeddings: tf.Tensor, labels: tf.Tensor, counts: tf.Tensor
     return -total / tf.maximum(tf.reduce_sum(positives, axis=1), 1.0)
 
 
-def _pairs_of(embeddings: np.ndarray, identities: np.ndarray, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """The cosines of pairs of pictures of one person, and of two; pictures of nobody known are of two.
-
-    Of a great many pairs some are drawn.
-    """
+def _pairs_of(embeddings: np.ndarray, identities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The cosines of pairs of pictures of one person, and of two; pictures of nobody known are of two."""
+    if len(embeddings) > _MOST_COMPARED:
+        chosen = np.random.default_rng(0).choice(len(embeddings), _MOST_COMPARED, replace=False)
+        embeddings, identities = embeddings[chosen], identities[chosen]
     first, second = np.triu_indices(len(embeddings), 1)
+    cosines = (embeddings @ embeddings.T)[first, second]
     same = (identities[first] == identities[second]) & (identities[first] >= 0)
-    rng = np.random.default_rng(seed)
-
-    def cosines(which: np.ndarray) -> np.ndarray:
-        if len(which) > _MOST_PAIRS:
-            which = rng.choice(which, _MOST_PAIRS, replace=False)
-        return np.einsum("nu,nu->n", embeddings[first[which]], embeddings[second[which]])
-
-    return cosines(np.flatnonzero(same)), cosines(np.flatnonzero(~same))
+    return cosines[same], cosines[~same]
 
 
 def _check_ages(ages: tf.Tensor) -> tf.Operation:

