@@ -40,7 +40,7 @@ setup(
     extras_require={
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
         "tensorboard": ["tensorboard>=2.19"],
-        "dev": ["import-linter>=2.0", "pytest>=8.0", "ruff>=0.6", "tensorboard>=2.19"],
+        "dev": ["import-linter>=2.0", "pytest>=8.0", "pytest-xdist>=3.6", "ruff>=0.6", "tensorboard>=2.19"],
     },
     entry_points={"console_scripts": ["keras-apps = apps.command_line:main"]},
     classifiers=[
