@@ -124,11 +124,10 @@ def main() -> None:
                 value = each.step(batch)
             value.numpy()
             times.append((timing.now() - began) / args.steps)
-    medians = [float(np.median(times)) for times in seconds]
-    rows = [
-        ["ms per step, median", *(f"{1e3 * each:.0f}" for each in medians), f"{medians[0] / medians[1]:.2f}"],
-        ["ms per step, fastest round", *(f"{1e3 * min(each):.0f}" for each in seconds), f"{min(seconds[0]) / min(seconds[1]):.2f}"],
-    ]
+    rows = []
+    for name, of_rounds in (("median", np.median), ("fastest round", np.min)):
+        tutorial, ours = (float(of_rounds(times)) for times in seconds)
+        rows.append([f"ms per step, {name}", f"{1e3 * tutorial:.0f}", f"{1e3 * ours:.0f}", f"{tutorial / ours:.2f}"])
     for network in ("generator", "discriminator"):
         counts = [getattr(each, network).count_params() / 1e6 for each in contenders]
         rows.append([f"million weights, {network}", *(f"{each:.1f}" for each in counts), ""])

@@ -53,7 +53,10 @@ def test_captions_of_a_folder_and_where_words_look(command, run_dir, folder, tmp
     result = command("captioning", "predict", "--model", run_dir, "--input", tmp_path, status=2)
     assert "broken.png" in result.stderr.splitlines()[-1]
     (tmp_path / "broken.png").unlink()
-    lines = [json.loads(line) for line in command("captioning", "predict", "--model", run_dir, "--input", tmp_path).stdout.splitlines()]
+    lines = [
+        json.loads(line)
+        for line in command("captioning", "predict", "--model", run_dir, "--input", tmp_path).stdout.splitlines()
+    ]
     assert [line["image"].rsplit("/", 1)[1] for line in lines] == ["00.png", "01.png", "grey.jpg"]
     assert all(line["caption"] and line["score"] < 0 for line in lines)
     ask = ["captioning", "predict", "--model", run_dir, "--image", tmp_path / "00.png"]
@@ -61,4 +64,6 @@ def test_captions_of_a_folder_and_where_words_look(command, run_dir, folder, tmp
     assert " ".join(drawn["words"]) == lines[0]["caption"]
     with Image.open(drawn["attention"]) as picture:
         assert min(picture.size) > 200
-    assert command(*ask, "--output", tmp_path, status=2).stderr.startswith("error: --output is for pictures of attention")
+    assert command(*ask, "--output", tmp_path, status=2).stderr.startswith(
+        "error: --output is for pictures of attention"
+    )

@@ -30,7 +30,11 @@ def small(**settings):
 
 def fit(model, examples, epochs, **settings):
     model.compile(**{"learning_rate": 2e-3, "discriminator_learning_rate": 1e-3} | settings)
-    batches = [batch for epoch in range(epochs) for batch in model.batches(examples.map(lambda e: model.prepare(e, True)), 8, True, epoch)]
+    batches = [
+        batch
+        for epoch in range(epochs)
+        for batch in model.batches(examples.map(lambda e: model.prepare(e, True)), 8, True, epoch)
+    ]
     step = tf.function(model.train_step, autograph=False)
     return [{name: float(value) for name, value in step(batch).items()} for batch in batches]
 
@@ -49,7 +53,11 @@ def test_a_logit_depends_on_a_patch_of_this_size(patch):
     # Instance normalisation looks at all of the picture: the field is that of the convolutions.
     plain = keras.models.clone_model(
         discriminator,
-        clone_function=lambda layer: keras.layers.Identity() if isinstance(layer, InstanceNormalization) else layer.__class__.from_config(layer.get_config()),
+        clone_function=lambda layer: (
+            keras.layers.Identity()
+            if isinstance(layer, InstanceNormalization)
+            else layer.__class__.from_config(layer.get_config())
+        ),
     )
     with tf.GradientTape() as tape:
         tape.watch(pair)
@@ -114,11 +122,18 @@ def test_both_pictures_of_a_pair_are_shifted_and_mirrored_alike():
     model = small(jitter=0.2)
     model.compile()
     picture = np.random.default_rng(0).integers(0, 255, (32, 48, 3), np.uint8)
-    moved = [model.augment({"input": tf.constant(picture), "target": tf.constant(255 - picture)}, tf.constant([1, n], tf.int64)) for n in range(8)]
+    moved = [
+        model.augment(
+            {"input": tf.constant(picture), "target": tf.constant(255 - picture)}, tf.constant([1, n], tf.int64)
+        )
+        for n in range(8)
+    ]
     for pair in moved:
         np.testing.assert_array_equal(pair["input"], 255 - pair["target"])
     assert len({pair["input"].numpy().tobytes() for pair in moved}) == 8
-    again = model.augment({"input": tf.constant(picture), "target": tf.constant(255 - picture)}, tf.constant([1, 3], tf.int64))
+    again = model.augment(
+        {"input": tf.constant(picture), "target": tf.constant(255 - picture)}, tf.constant([1, 3], tf.int64)
+    )
     np.testing.assert_array_equal(again["input"], moved[3]["input"])
 
 
@@ -130,7 +145,11 @@ def test_takes_its_size_from_the_data():
 
 @pytest.mark.parametrize(
     "settings, message",
-    [({"height": 40}, "height must be a multiple of 16; received 40"), ({"patch": 7}, "patch must be one of 1, 16, 70, 286"), ({"label_colours": 1}, "at least 2")],
+    [
+        ({"height": 40}, "height must be a multiple of 16; received 40"),
+        ({"patch": 7}, "patch must be one of 1, 16, 70, 286"),
+        ({"label_colours": 1}, "at least 2"),
+    ],
 )
 def test_settings_that_make_no_sense_are_refused(settings, message):
     with pytest.raises(UserError, match=message):
