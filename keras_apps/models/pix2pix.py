@@ -86,7 +86,7 @@ class Pix2Pix(AdversarialModel):
             if getattr(self, name) % 16:
                 raise UserError(f"{name} must be a multiple of 16; received {getattr(self, name)}")
         self.generator = unet(self.height, self.width, self.filters, self.seed, self.dtype_policy)
-        self.discriminator = patch_discriminator(self.patch, 2 * self.filters, self.seed + 100, self.dtype_policy)
+        self.discriminator = patch_discriminator(self.patch, self.filters, self.seed + 100, self.dtype_policy)
         self.built = True
 
     # From examples to batches.

@@ -6,7 +6,16 @@ from keras_apps.errors import UserError
 from keras_apps.models.face_aging import FaceAging, _pairs_of, _scaled, contrastive_loss
 from keras_apps.training.pipeline import epochs_of_batches
 
-SMALL = {"image_size": 32, "filters": 4, "discriminator_filters": 4, "observer_filters": 4, "identity_units": 8, "noise_units": 8, "bounds": (0, 20, 40), "dtype": "float32"}
+SMALL = {
+    "image_size": 32,
+    "filters": 4,
+    "discriminator_filters": 4,
+    "observer_filters": 4,
+    "identity_units": 8,
+    "noise_units": 8,
+    "bounds": (0, 20, 40),
+    "dtype": "float32",
+}
 
 
 def faces(people=4, ages=(10, 30, 50), seed=0, known=True):
@@ -19,7 +28,10 @@ def faces(people=4, ages=(10, 30, 50), seed=0, known=True):
             image = np.empty([32, 32, 3])
             image[:], image[16:] = colour, colour * (1 - age / 70)
             rows.append((np.clip(image + rng.normal(0, 2, image.shape), 0, 255), age, person if known else -1))
-    images, ages, identities = (np.asarray(column, dtype) for column, dtype in zip(zip(*rows, strict=True), (np.uint8, np.int32, np.int32), strict=True))
+    images, ages, identities = (
+        np.asarray(column, dtype)
+        for column, dtype in zip(zip(*rows, strict=True), (np.uint8, np.int32, np.int32), strict=True)
+    )
     return tf.data.Dataset.from_tensor_slices({"image": images, "age": ages, "identity": identities})
 
 
@@ -80,7 +92,10 @@ def test_the_observers_never_share_a_person():
     halves = {(row["identity"], row["half"]) for row in rows}
     assert len(halves) == 40 and {half for _, half in halves} == {0, 1}
     # Where nobody is known it is by picture, and the same again.
-    first, second = ([int(row["half"]) for row in faces(40, known=False).map(lambda each: model.prepare(each, True))] for _ in range(2))
+    first, second = (
+        [int(row["half"]) for row in faces(40, known=False).map(lambda each: model.prepare(each, True))]
+        for _ in range(2)
+    )
     assert first == second and 30 < sum(first) < 90
     model.begin_phase("recognition")
     model.compile()
@@ -88,7 +103,10 @@ def test_the_observers_never_share_a_person():
     np.testing.assert_array_equal(batch["share"], 2 * np.eye(2)[batch["half"]])
     with tf.GradientTape() as tape:
         values = model._recognition_values(batch | {"share": batch["share"] * [1, 0]})
-    assert all(gradient is None or not np.any(gradient) for gradient in tape.gradient(values["recognition_loss"], model.examiner.trainable_variables))
+    assert all(
+        gradient is None or not np.any(gradient)
+        for gradient in tape.gradient(values["recognition_loss"], model.examiner.trainable_variables)
+    )
 
 
 def test_recognition_sees_two_pictures_of_a_person_side_by_side_and_each_once():
@@ -155,18 +173,26 @@ def test_a_latent_code_is_improved_within_a_compiled_core():
     model = FaceAging(**SMALL | {"method": "latent", "latent_steps": 30})
     assert model.phases == ("recognition", "gan", "encoder")
     examples = faces(4)
-    losses = {phase: fit(model, examples, phase, steps) for phase, steps in (("recognition", 1), ("gan", 2), ("encoder", 10))}
+    losses = {
+        phase: fit(model, examples, phase, steps) for phase, steps in (("recognition", 1), ("gan", 2), ("encoder", 10))
+    }
     assert losses["encoder"][-1]["encoder_loss"] < losses["encoder"][0]["encoder_loss"]
     image = next(iter(examples.batch(3)))["image"]
     scaled = _scaled(image)
     seen = model.guide(scaled)
-    before, after = (model.latent_objective(code, scaled, seen["identity"], tf.nn.softmax(seen["age"])).numpy() for code in (model.encoder(scaled), model.latent_code(scaled)))
+    before, after = (
+        model.latent_objective(code, scaled, seen["identity"], tf.nn.softmax(seen["age"])).numpy()
+        for code in (model.encoder(scaled), model.latent_code(scaled))
+    )
     assert np.all(after < before) and after.mean() < 0.8 * before.mean()
     alone = model.latent_code(scaled[:1])
     np.testing.assert_allclose(alone, model.latent_code(scaled)[:1], atol=1e-3)
     requests = {"image_bytes": tf.constant([tf.io.encode_png(image[0]).numpy()]), "age": tf.constant([40])}
     signature = model.signatures()["serving_default"]
-    plain, compiled = (tf.io.decode_png(signature.function(xla)(requests)["image_bytes"][0]).numpy().astype(int) for xla in (False, True))
+    plain, compiled = (
+        tf.io.decode_png(signature.function(xla)(requests)["image_bytes"][0]).numpy().astype(int)
+        for xla in (False, True)
+    )
     assert np.abs(plain - compiled).mean() < 2
 
 
@@ -178,7 +204,12 @@ def test_pairs_of_people():
 
 @pytest.mark.parametrize(
     "settings, message",
-    [({"image_size": 40}, "image_size must be a multiple of 16"), ({"method": "magic"}, "method must be direct or latent; received magic"), ({"bounds": (10, 10)}, "each above the one before"), ({"bounds": (0,)}, "two or more ages")],
+    [
+        ({"image_size": 40}, "image_size must be a multiple of 16"),
+        ({"method": "magic"}, "method must be direct or latent; received magic"),
+        ({"bounds": (10, 10)}, "each above the one before"),
+        ({"bounds": (0,)}, "two or more ages"),
+    ],
 )
 def test_settings_that_make_no_sense_are_refused(settings, message):
     with pytest.raises(UserError, match=message):
