@@ -143,8 +143,6 @@ class AdversarialModel(ServableModel):
         check_range(self, ("flipped_labels",), at_least=0, below=0.5)
         if n_critic > 1 and updates == "simultaneous":
             raise UserError(f"n_critic={n_critic} needs updates=alternating")
-        self.generator_variables = self.generator.trainable_variables
-        self.discriminator_variables = self.discriminator.trainable_variables
         ema = {"use_ema": averaging > 0, "ema_momentum": averaging or 0.99}
         super().compile(
             FusedAdam(learning_rate, beta_1=beta_1, **ema),
@@ -157,6 +155,19 @@ class AdversarialModel(ServableModel):
         names = ["generator_loss", "discriminator_loss", "real_score", "fake_score", "discriminator_accuracy"]
         names += ["diversity", *self.term_names] + (["regulariser"] if self._is_penalised else [])
         self.trackers = {name: keras.metrics.Mean(name=name) for name in names}
+
+    # Properties, since Keras puts lists of weights that a model keeps before those of its layers, where a copy that was
+    # not compiled does not have them.
+
+    @property
+    def generator_variables(self) -> list[keras.Variable]:
+        """What the generator's optimizer changes."""
+        return self.generator.trainable_variables
+
+    @property
+    def discriminator_variables(self) -> list[keras.Variable]:
+        """What the discriminator's optimizer changes."""
+        return self.discriminator.trainable_variables
 
     @property
     def optimizers(self) -> list[keras.optimizers.Optimizer]:

@@ -108,7 +108,6 @@ class TextToImage(AdversarialModel):
         self.sentence_encoder = sentence_encoder(self.words.size, self.max_length, units, seed + 100, dtype)
         self.picture_encoder = picture_encoder(size, units, seed + 200, dtype)
         self.discriminator = discriminator(size, self.discriminator_filters, units, seed + 300, dtype)
-        self.matching_variables = self.sentence_encoder.trainable_variables + self.picture_encoder.trainable_variables
         self.built = True
 
     # From examples to batches.
@@ -320,6 +319,11 @@ class TextToImage(AdversarialModel):
             steps_per_execution=steps_per_execution,
         )
         self.distance = keras.metrics.Mean(name="distance")
+
+    @property
+    def matching_variables(self) -> list[keras.Variable]:
+        """The weights of the matching networks."""
+        return self.sentence_encoder.trainable_variables + self.picture_encoder.trainable_variables
 
     @property
     def optimizers(self) -> list[keras.optimizers.Optimizer]:
