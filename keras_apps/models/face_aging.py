@@ -126,7 +126,6 @@ class FaceAging(AdversarialModel):
         settings = (size, groups, self.identity_units, self.observer_filters)
         self.guide = observer("guide", *settings, seed + 200, dtype)
         self.examiner = observer("examiner", *settings, seed + 300, dtype)
-        self.recognition_variables = self.guide.trainable_variables + self.examiner.trainable_variables
         if self.method == "latent":
             self.encoder = encoder(size, self.noise_units, 2 * self.filters, seed + 400, dtype)
         self.built = True
@@ -458,10 +457,8 @@ class FaceAging(AdversarialModel):
             return
         self.n_critic = n_critic
         if self.phase == "recognition":
-            self.supervised_variables = self.recognition_variables
             names = ["recognition_loss", "identity_loss", "age_loss", "age_accuracy"]
         else:
-            self.supervised_variables = self.encoder.trainable_variables
             names = ["encoder_loss"]
         ServableModel.compile(
             self,
@@ -471,6 +468,13 @@ class FaceAging(AdversarialModel):
             steps_per_execution=steps_per_execution,
         )
         self.trackers = {name: keras.metrics.Mean(name=name) for name in names}
+
+    @property
+    def supervised_variables(self) -> list[keras.Variable]:
+        """Those of the observers, or of the encoder."""
+        if self.phase == "recognition":
+            return self.guide.trainable_variables + self.examiner.trainable_variables
+        return self.encoder.trainable_variables
 
     @property
     def optimizers(self) -> list[keras.optimizers.Optimizer]:

@@ -28,7 +28,7 @@ def test_flags_are_the_arguments_of_the_python_api(name):
     model = app.model_class()
     module, function = app.load.split(":")
     pairs = [
-        (app.model_flags, model.__init__, {"self", "seed", "vocabulary", "class_names", "kwargs"}),
+        (app.model_flags, model.__init__, {"self", "seed", "vocabulary", "class_names", "palette", "kwargs"}),
         (app.compile_flags, model.compile, {"self", "xla", "steps_per_execution"}),
         (app.data_flags, getattr(importlib.import_module(module), function), set()),
     ]
