@@ -82,9 +82,13 @@ def train(
             progress = checkpoints.Progress(0, 0, [], network.get_config())
         xla = hardware.choose_xla(config.xla, model_class)
         for phase in range(progress.phase, len(network.phases)):
+            resumed = latest is not None and phase == progress.phase
+            if phase > 0 and not resumed:
+                # The best of the phase before, which need not be its last.
+                network.inherit(model_class.load(run.model_file))
             network.begin_phase(network.phases[phase])
             network.compile(**(compile or {}), xla=xla, steps_per_execution=config.steps_per_execution)
-            if latest and phase == progress.phase:
+            if resumed:
                 checkpoints.restore_checkpoint(latest, network)
             elif phase > 0:
                 progress = checkpoints.Progress(phase, 0, progress.history, network.get_config())
