@@ -1,11 +1,15 @@
-"""Reads folders and tar archives of files alike, without unpacking, and finds the splits and classes in them."""
+"""Reads folders, tar and zip archives of files alike, without unpacking, and finds the splits and classes in them."""
 
 from __future__ import annotations
 
+import contextlib
 import gzip
+import io
 import os
 import re
+import stat
 import tarfile
+import zipfile
 import zlib
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
@@ -27,10 +31,14 @@ SPLITS = {
 MAX_DEPTH = 4
 MAX_BYTES = 64 * 2**30
 _MAX_READ = 2**26
+# NotImplementedError is for a kind of compression that Python does not know.
+_BROKEN_ZIP = (OSError, EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError, RuntimeError)
+_LEADS_OUT = "its path leads out of the archive"
+_NOT_PLAIN = "neither a plain file nor a folder"
 
 
 class Folder:
-    """The files of a folder, or of a .tar, .tar.gz or .tgz archive, by their paths within it."""
+    """The files of a folder, or of a .tar, .tar.gz, .tgz or .zip archive, by their paths within it."""
 
     def __init__(self, path: str | os.PathLike, bad_rows: BadRows) -> None:
         """Lists the files.
@@ -41,6 +49,15 @@ class Folder:
         self.path = Path(path)
         if self.path.is_dir():
             self.names = sorted(_walk(self.path))
+        elif self._is_zip:
+            self.names = []
+            with self._zip() as archive:
+                for member in archive.infolist():
+                    problem = _refusal_of_zipped(member)
+                    if problem:
+                        bad_rows.add(f"{self.path}:{member.filename}", problem)
+                    elif not member.is_dir() and _is_shown(PurePosixPath(member.filename)):
+                        self.names.append(member.filename.removeprefix("./"))
         else:
             self.names = []
             for member, _ in self._members():
@@ -54,7 +71,7 @@ class Folder:
     @staticmethod
     def is_one(path: str | os.PathLike) -> bool:
         """Tells whether `path` is a folder or is named as an archive."""
-        return Path(path).is_dir() or re.search(r"\.(tar|tar\.gz|tgz)$", os.fspath(path).lower()) is not None
+        return Path(path).is_dir() or re.search(r"\.(tar|tar\.gz|tgz|zip)$", os.fspath(path).lower()) is not None
 
     def open(self, names: Collection[str]) -> Iterator[tuple[str, BinaryIO]]:
         """Yields each of `names` with its content, to be read before the next one is asked for.
@@ -71,11 +88,34 @@ class Folder:
                     raise UserError(f"{self.path / name}: can't be read: {error.strerror or error}") from error
             return
         left = set(names)
+        if self._is_zip:
+            with self._zip() as archive:
+                for member in archive.infolist():
+                    name = member.filename.removeprefix("./")
+                    if name in left and _refusal_of_zipped(member) is None:
+                        left.remove(name)
+                        yield name, io.BufferedReader(_Zipped(archive.open(member), self.path))
+            return
         for member, archive in self._members():
             name = member.name.removeprefix("./")
             if name in left and _refusal(member, name) is None:
                 left.remove(name)
                 yield name, archive.extractfile(member)
+
+    @property
+    def _is_zip(self) -> bool:
+        return self.path.suffix.lower() == ".zip"
+
+    @contextlib.contextmanager
+    def _zip(self) -> Iterator[zipfile.ZipFile]:
+        try:
+            with zipfile.ZipFile(self.path) as archive:
+                total = sum(member.file_size for member in archive.infolist())
+                if total > MAX_BYTES:
+                    raise UserError(f"{self.path}: the archive holds more than {MAX_BYTES:,} bytes; split it")
+                yield archive
+        except _BROKEN_ZIP as error:
+            raise _unreadable(self.path, error) from error
 
     def _members(self) -> Iterator[tuple[tarfile.TarInfo, tarfile.TarFile]]:
         try:
@@ -89,7 +129,30 @@ class Folder:
                         # They are kept for look-ups that are not made here, and a hostile archive has millions.
                         archive.members.clear()
         except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
-            raise UserError(f"{self.path}: can't be read: {getattr(error, 'strerror', None) or error}") from error
+            raise _unreadable(self.path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> UserError:
+    return UserError(f"{path}: can't be read: {getattr(error, 'strerror', None) or error}")
+
+
+class _Zipped(io.RawIOBase):
+    """A file in a zip, which turns out to be damaged only while it is read."""
+
+    def __init__(self, file: BinaryIO, path: Path) -> None:
+        self._file = file
+        self._path = path
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:
+        try:
+            content = self._file.read(len(buffer))
+        except _BROKEN_ZIP as error:
+            raise _unreadable(self._path, error) from error
+        buffer[: len(content)] = content
+        return len(content)
 
 
 class _Bounded:
@@ -135,11 +198,24 @@ def _is_shown(name: PurePosixPath) -> bool:
     return not any(part.startswith((".", "__MACOSX")) for part in name.parts)
 
 
+def _leads_out(name: str) -> bool:
+    return name.startswith("/") or ".." in PurePosixPath(name).parts
+
+
+def _refusal_of_zipped(member: zipfile.ZipInfo) -> str | None:
+    if _leads_out(member.filename.replace("\\", "/")):
+        return _LEADS_OUT
+    kind = stat.S_IFMT(member.external_attr >> 16)
+    if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+        return _NOT_PLAIN
+    return "it is encrypted" if member.flag_bits & 1 else None
+
+
 def _refusal(member: tarfile.TarInfo, name: str) -> str | None:
-    if name.startswith("/") or ".." in PurePosixPath(name).parts:
-        return "its path leads out of the archive"
+    if _leads_out(name):
+        return _LEADS_OUT
     if not (member.isfile() or member.isdir()) or member.issparse():
-        return "neither a plain file nor a folder"
+        return _NOT_PLAIN
     return None
 
 

@@ -1,6 +1,8 @@
 import io
 import os
+import stat
 import tarfile
+import zipfile
 
 import pytest
 
@@ -23,13 +25,21 @@ def make_tar(path, members):
     return path
 
 
+def make_zip(path, members):
+    """Writes a zip of {name: content}; a name may be a ZipInfo."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members:
+            archive.writestr(name, content)
+    return path
+
+
 def special(name, kind, target=""):
     info = tarfile.TarInfo(name)
     info.type, info.linkname = kind, target
     return info
 
 
-@pytest.mark.parametrize("name", ["a.tar", "a.tar.gz", "a.tgz", "folder"])
+@pytest.mark.parametrize("name", ["a.tar", "a.tar.gz", "a.tgz", "a.zip", "folder"])
 def test_lists_and_reads_the_same_from_folder_and_archive(tmp_path, name):
     files = [("b/2.txt", b"two"), ("a/1.txt", b"one"), ("a/.DS_Store", b"x"), ("__MACOSX/a/._1.txt", b"x")]
     path = tmp_path / name
@@ -38,7 +48,8 @@ def test_lists_and_reads_the_same_from_folder_and_archive(tmp_path, name):
             (path / file).parent.mkdir(parents=True, exist_ok=True)
             (path / file).write_bytes(content)
     else:
-        make_tar(path, [("./" + file, content) for file, content in files])
+        make = make_zip if name.endswith("zip") else make_tar
+        make(path, [("./" + file, content) for file, content in files])
     assert Folder.is_one(path)
     folder = Folder(path, BadRows(0))
     assert sorted(folder.names) == ["a/1.txt", "b/2.txt"]
@@ -68,6 +79,28 @@ def test_a_hostile_archive_leads_nowhere(tmp_path, caplog):
     with pytest.raises(UserError, match=r"\.\./up\.txt: its path leads out"):
         Folder(path, BadRows(0))
     assert sorted(os.listdir(tmp_path)) == ["a.tar", "secret.txt"]
+
+
+def test_a_hostile_zip_leads_nowhere_either(tmp_path, monkeypatch):
+    link = zipfile.ZipInfo("a/link.txt")
+    link.external_attr = (stat.S_IFLNK | 0o777) << 16
+    names = ["../up.txt", "/abs.txt", "a/../../b.txt", "a\\..\\..\\c.txt", link, "a/fine.txt"]
+    path = make_zip(tmp_path / "a.zip", [(name, b"fine") for name in names])
+    bad = BadRows(5)
+    folder = Folder(path, bad)
+    assert folder.names == ["a/fine.txt"] and bad.count == 5
+    assert [name for name, _ in folder.open(["a/fine.txt", "a/link.txt", "../up.txt"])] == ["a/fine.txt"]
+    with pytest.raises(UserError, match=r"\.\./up\.txt: its path leads out"):
+        Folder(path, BadRows(0))
+    whole = make_zip(tmp_path / "b.zip", [("1.txt", os.urandom(9999))]).read_bytes()
+    for content in (b"", b"nothing", whole[:5000], whole[:5000] + bytes(99) + whole[5099:]):
+        (tmp_path / "b.zip").write_bytes(content)
+        with pytest.raises(UserError, match=r"b\.zip: can't be read"):
+            [file.read() for _, file in Folder(tmp_path / "b.zip", BadRows(0)).open(["1.txt"])]
+    bomb = make_zip(tmp_path / "bomb.zip", [("1.txt", bytes(100_000))])
+    monkeypatch.setattr(folders, "MAX_BYTES", 50_000)
+    with pytest.raises(UserError, match="holds more than 50,000 bytes"):
+        Folder(bomb, BadRows(0))
 
 
 def test_archives_that_cannot_be_read(tmp_path, monkeypatch):
