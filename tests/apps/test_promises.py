@@ -13,11 +13,12 @@ import pytest
 import tensorflow as tf
 
 from apps.command_line import all_apps
-from keras_apps.data import demo_facades, demo_scenes, demo_translation
+from keras_apps.data import demo_facades, demo_faces, demo_flowers, demo_scenes, demo_translation
 from keras_apps.data.splits import Splits
 from keras_apps.export.saved_model import export
 from keras_apps.serving.client import Client
 from keras_apps.serving.embedded import EmbeddedServer
+from keras_apps.training.callbacks import EpochRecorder
 from keras_apps.training.config import TrainingConfig
 from keras_apps.training.fit import train
 
@@ -26,7 +27,11 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """A tiny model of an app, a few raw examples, requests good and bad, and what dropout and the like are called."""
+    """A tiny model of an app, a few raw examples, requests good and bad, and what dropout and the like are called.
+
+    The request has the inputs of all signatures. A loss that compares the examples of a batch differs a little where
+    each device has a batch of its own.
+    """
 
     model: dict
     compile: dict
@@ -36,6 +41,10 @@ class Task:
     bad: dict
     refusal: str
     loss: str = "loss"
+    tolerance: float = 1e-3
+
+    def asks(self, inputs):
+        return {name: self.request[name] for name in inputs}
 
 
 def pairs(start, stop):
@@ -60,6 +69,28 @@ def facades(start, stop):
     return tf.data.Dataset.from_tensor_slices({"input": inputs, "target": targets})
 
 
+def faces(start, stop):
+    some = demo_faces.generate(0)["train"][start:stop]
+    return tf.data.Dataset.from_tensor_slices(
+        {
+            "image": np.stack([demo_faces.draw(face) for face in some]),
+            "age": [face.age for face in some],
+            "identity": [face.identity.number for face in some],
+        }
+    )
+
+
+def flowers(start, stop):
+    some = demo_flowers.generate(0)["train"][start:stop]
+    return tf.data.Dataset.from_generator(
+        lambda: ({"image": demo_flowers.draw(each), "captions": list(each.captions)} for each in some),
+        output_signature={
+            "image": tf.TensorSpec([None, None, 3], tf.uint8),
+            "captions": tf.TensorSpec([None], tf.string),
+        },
+    ).apply(tf.data.experimental.assert_cardinality(stop - start))
+
+
 def png(seed):
     picture = np.random.default_rng(seed).integers(0, 255, (20, 30, 3), np.uint8)
     return tf.io.encode_png(picture).numpy()
@@ -75,6 +106,17 @@ TASKS = {
         {"image_bytes": [png(0), b"no picture"]},
         "not a picture",
     ),
+    "face_aging": Task(
+        {"image_size": 32, "filters": 4, "discriminator_filters": 4, "observer_filters": 4, "flip": False},
+        {"averaging": 0.9},
+        faces,
+        {"image_bytes": [png(0), png(1)], "age": [20, 70]},
+        (),
+        {"image_bytes": [png(0), png(1)], "age": [20, 170]},
+        "it must be 0 to 120",
+        "discriminator_loss",
+        1e-2,
+    ),
     "pix2pix": Task(
         {"height": 32, "width": 32, "filters": 4, "patch": 16},
         {"averaging": 0.9},
@@ -84,6 +126,23 @@ TASKS = {
         {"image_bytes": [png(0), b"no picture"]},
         "not a picture",
         "l1",
+    ),
+    "text_to_image": Task(
+        {"image_size": 16, "filters": 4, "discriminator_filters": 8, "sentence_units": 8, "noise_units": 4},
+        {"averaging": 0.9},
+        flowers,
+        {
+            "text": ["a red flower", "a zygomorphic one"],
+            "seed": [1, 2],
+            "other_text": ["blue", "a red flower"],
+            "other_seed": [1, 3],
+            "weight": [0.5, 1.0],
+        },
+        ("word_dropout",),
+        {"text": ["a red flower", " "], "seed": [1, 2]},
+        "empty",
+        "discriminator_loss",
+        1e-1,
     ),
     "translation": Task(
         {"units": 16, "embedding_dim": 8, "tokenizer": "words", "beams": 2, "max_length": 24},
@@ -140,8 +199,8 @@ def model(app, run_dir):
 def answers(model, task):
     """What each signature answers in Python."""
     return {
-        name: {key: value.numpy() for key, value in model.serve(name, **task.request).items()}
-        for name in model.signatures()
+        name: {key: value.numpy() for key, value in model.serve(name, **task.asks(signature.inputs)).items()}
+        for name, signature in model.signatures().items()
     }
 
 
@@ -160,8 +219,23 @@ def state_of(run_dir):
         return [row | {"seconds": 0} for row in history], {name: file[name] for name in file.files}
 
 
-def test_stopped_and_gone_on_with_equals_never_stopped(app, task, run_dir, tmp_path):
-    fit(app, task, tmp_path / "resumed", 1)
+def test_stopped_and_gone_on_with_equals_never_stopped(app, task, run_dir, tmp_path, monkeypatch):
+    class Stopped(BaseException):
+        pass
+
+    phases = app.model_class()(**task.model).phases
+    done = []
+    original = EpochRecorder.on_epoch_end
+
+    def stops_in_the_last_phase(self, *arguments):
+        original(self, *arguments)
+        done.append(self.phase)
+        if done == [*np.repeat(range(len(phases)), 2)][:-1]:
+            raise Stopped
+
+    monkeypatch.setattr(EpochRecorder, "on_epoch_end", stops_in_the_last_phase)
+    with pytest.raises(Stopped):
+        fit(app, task, tmp_path / "resumed", 2)
     fit(app, task, tmp_path / "resumed", 2)
     (history, variables), (same_history, same_variables) = state_of(run_dir), state_of(tmp_path / "resumed")
     assert history == same_history and variables.keys() == same_variables.keys()
@@ -193,11 +267,11 @@ def plain(value):
 
 found = {}
 for signature, spec in model.signatures().items():
-    for key, value in model.serve(signature, **task.request).items():
+    for key, value in model.serve(signature, **task.asks(spec.inputs)).items():
         found[f"keras {signature} {key}"] = value.numpy()
 for signature, function in loaded.signatures.items():
     specs = function.structured_input_signature[1]
-    inputs = {key: tf.constant(value, specs[key].dtype) for key, value in task.request.items()}
+    inputs = {key: tf.constant(value, specs[key].dtype) for key, value in task.asks(specs).items()}
     for key, value in function(**inputs).items():
         found[f"export {signature} {key}"] = value.numpy()
 np.savez(folder + "/found.npz", **{key: plain(value) for key, value in found.items()})
@@ -210,7 +284,9 @@ for distribute, xla in (("none", "off"), ("mirrored", "on")):
     config = promises.TrainingConfig(epochs=3, steps_per_epoch=1, batch_size=16, distribute=distribute, xla=xla, seed=3)
     promises.train(type(model), promises.Splits(examples), run, model=task.model | still, compile=task.compile, config=config)
     rows = open(run + "/history.csv").read().splitlines()
-    losses[f"{distribute}-{xla}"] = [float(row.split(",")[rows[0].split(",").index(task.loss)]) for row in rows[1:]]
+    cells = [row.split(",")[rows[0].split(",").index(task.loss)] for row in rows[1:]]
+    # A phase without this loss has no number.
+    losses[f"{distribute}-{xla}"] = [float(cell) for cell in cells if cell]
 print(json.dumps(losses))
 """
 
@@ -233,7 +309,8 @@ def same(found, expected):
     if expected.dtype == object and is_png(expected.flat[0]):
         for one, other in zip(found.flat, expected.flat, strict=True):
             one, other = (tf.io.decode_png(each).numpy().astype(int) for each in (one, other))
-            assert one.shape == other.shape and np.abs(one - other).max() <= 2
+            off = np.abs(one - other)
+            assert off.max() <= 4 and off.mean() < 0.5
     elif expected.dtype == object:
         np.testing.assert_array_equal(found, expected.astype("S"))
     else:
@@ -258,17 +335,17 @@ def test_an_export_answers_alike_elsewhere_by_every_signature_compiled_or_not(an
             same(elsewhere[1][f"export {compiled} {key}"], expected)
 
 
-def test_two_devices_with_xla_learn_what_one_does_without(elsewhere):
+def test_two_devices_with_xla_learn_what_one_does_without(task, elsewhere):
     one, two = elsewhere[0]["none-off"], elsewhere[0]["mirrored-on"]
     assert len(set(one)) == len(one) == 3
-    np.testing.assert_allclose(one, two, rtol=1e-3)
+    np.testing.assert_allclose(one, two, rtol=task.tolerance)
 
 
 def test_a_server_answers_alike_and_refuses_what_is_bad(app, task, answers, saved_models):
     with EmbeddedServer(saved_models, rest_port=0, grpc_port=0) as server:
         for protocol, port in (("rest", server.rest_port), ("grpc", server.grpc_port)):
             client = Client(f"localhost:{port}", protocol)
-            found = client.predict(app.name, task.request)
+            found = client.predict(app.name, task.asks(task.bad))
             for key, expected in answers["serving_default"].items():
                 if expected.dtype == object and is_png(expected[0]):
                     same(np.asarray(found[key], object), expected)
@@ -288,6 +365,6 @@ def test_fine_tuning_begins_where_the_other_model_ended(app, task, run_dir, tmp_
     )  # fmt: skip
     assert "weights come from" in (tmp_path / "log.txt").read_text()
     assert tuned.dtype_policy.name == "mixed_bfloat16"
-    outputs = tuned.serve(**task.request)
+    outputs = tuned.serve(**task.asks(task.bad))
     assert all(np.isfinite(value.numpy()).all() for value in outputs.values() if value.dtype.is_floating)
     assert all(value.dtype in (tf.float32, tf.string) for value in outputs.values())

@@ -1,0 +1,85 @@
+"""The whole way of a user with faces of their own, through the command line."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from keras_apps.data import demo_faces
+
+FLAGS = "--image_size 32 --filters 4 --discriminator_filters 8 --observer_filters 4 --identity_units 16 --batch_size 16"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Drawn faces with an ages.csv; one picture can't be read, and one age is none."""
+    path = tmp_path_factory.mktemp("faces")
+    faces = sorted(demo_faces.generate(1)["train"], key=lambda face: face.identity.number)[:160]
+    with open(path / "ages.csv", "w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["image", "age", "identity"])
+        for index, face in enumerate(faces):
+            Image.fromarray(demo_faces.draw(face)).save(path / f"{index:03d}.png")
+            rows.writerow([f"{index:03d}.png", face.age, face.identity.number])
+        (path / "broken.png").write_bytes(b"no picture")
+        rows.writerow(["broken.png", 30, 1])
+        rows.writerow(["000.png", "old", 1])
+    return path
+
+
+@pytest.fixture(scope="module")
+def run_dir(command, folder, tmp_path_factory):
+    path = tmp_path_factory.mktemp("runs") / "own"
+    flags = [*FLAGS.split(), "--epochs", "2", "--bounds", "0", "30", "60"]
+    result = command("face_aging", "train", "--run_dir", path, "--data", folder, *flags)
+    assert "broken.png" in result.stderr and "old" in result.stderr
+    return path
+
+
+def test_pictures_of_the_progress_and_scores(command, run_dir, read_json):
+    assert sorted(path.name for path in (run_dir / "samples").iterdir()) == ["gan-0001.png", "gan-0002.png"]
+    result = command("face_aging", "evaluate", "--model", run_dir, "--split", "all")
+    metrics = read_json(run_dir / "metrics.json")
+    assert 0 <= metrics["verified_60+"] <= 1 and metrics["age_error"] > 0 and metrics["kid_0-29"] > 0
+    assert "true_age_hit" in result.stdout and "age_hit_30-59" in result.stdout
+
+
+def test_a_face_at_several_ages(command, run_dir, folder, tmp_path):
+    ask = ["face_aging", "predict", "--model", run_dir, "--image", folder / "007.png"]
+    result = command(*ask, "--output", tmp_path / "aged", "--age", "8", "--age", "70")
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [line["age"] for line in lines] == [8, 70]
+    young, old = (np.asarray(Image.open(line["output"])) for line in lines)
+    assert young.shape == (64, 64, 3) and not np.array_equal(young, old)
+    with Image.open(lines[-1]["row"]) as row:
+        assert row.width > 3 * 64
+    assert command(*ask, status=2).stderr.startswith("error: give --output FOLDER")
+    refused = command(*ask, "--output", tmp_path / "refused", "--age", "300", status=2)
+    assert "it must be 0 to 120" in refused.stdout
+
+
+def test_an_export_answers_alike_from_the_command_line(command, run_dir, folder, tmp_path):
+    command("face_aging", "export", "--model", run_dir, "--saved_models", tmp_path)
+    made = []
+    for name, model in (("run", run_dir), ("export", tmp_path / "face_aging")):
+        ask = ["--image", folder / "011.png", "--age", "70", "--output", tmp_path / name]
+        command("face_aging", "predict", "--model", model, *ask)
+        made.append(np.asarray(Image.open(tmp_path / name / "011-70.png")).astype(int))
+    assert np.abs(made[0] - made[1]).max() <= 2
+
+
+def test_the_other_way_by_a_code(command, folder, tmp_path):
+    flags = [*FLAGS.split(), "--method", "latent", "--latent_steps", "2", "--epochs", "1", "--bounds", "0", "45"]
+    command("face_aging", "train", "--run_dir", tmp_path / "run", "--data", folder, *flags)
+    assert (tmp_path / "run" / "samples" / "encoder-0001.png").exists()
+    ask = ["--image", folder / "003.png", "--age", "70", "--output", tmp_path]
+    command("face_aging", "predict", "--model", tmp_path / "run", *ask)
+    assert Image.open(tmp_path / "003-70.png").size == (64, 64)
+
+
+def test_faces_of_one_age_group_are_refused(command, folder, tmp_path):
+    ask = ["--run_dir", tmp_path / "run", "--data", folder, "--bounds", "0", "95"]
+    result = command("face_aging", "train", *ask, status=2)
+    assert "all of one age group, 0-94" in result.stderr
