@@ -39,15 +39,20 @@ def pictures(given: Sequence[str], folder: str) -> Iterator[tuple[dict[str, Any]
     """
     if bool(given) == bool(folder):
         raise UserError("give either --image FILE (once or more) or --input FOLDER")
-    return _requests(given or _pictures(Path(folder)))
+    return _requests(given or files(folder))
 
 
-def _pictures(folder: Path) -> list[str]:
+def files(folder: str) -> list[str]:
+    """The pictures of a folder, by name.
+
+    Raises:
+        UserError: where there is no such folder, or none in it.
+    """
     from keras_apps.data.images import SUFFIXES
 
-    if not folder.is_dir():
+    if not Path(folder).is_dir():
         raise UserError(f"{folder}: no such folder; --input names a folder of pictures, --image a picture")
-    found = sorted(str(path) for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    found = sorted(str(path) for path in Path(folder).iterdir() if path.suffix.lower() in SUFFIXES)
     if not found:
         raise UserError(f"{folder}: holds no pictures ({', '.join(SUFFIXES)})")
     return found

@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
 Line = dict[str, Any]
 
-PREDICT_BATCH = 64
-
 
 @dataclasses.dataclass(frozen=True)
 class NoFlags:
@@ -63,6 +61,7 @@ class App:
         answering_flags: dataclass of constructor arguments that no weight depends on, None for the model's own;
             `evaluate`, `predict` and `export` take them.
         measuring_flags: dataclass of what else `evaluate` measures with.
+        predict_batch: requests that `predict` asks at once.
     """
 
     name: str
@@ -84,6 +83,7 @@ class App:
     )
     answering_flags: type = NoFlags
     measuring_flags: type = NoFlags
+    predict_batch: int = 64
 
     def model_class(self) -> type[ServableModel]:
         """The model's class; imports TensorFlow."""
@@ -224,7 +224,7 @@ def predict(app: App, options: argparse.Namespace) -> None:
     where = options.answer
     answer = open_answerer(app.name, app.model_class, where.model, where.server, where.protocol, _changes(options))
     refused = False
-    for batch in _batched(enumerate(requests), PREDICT_BATCH):
+    for batch in _batched(enumerate(requests), app.predict_batch):
         outcomes = _answered(answer, [request for _, (_, request) in batch], signature)
         for (index, (shown, request)), outcome in zip(batch, outcomes, strict=True):
             if isinstance(outcome, RequestRefused):

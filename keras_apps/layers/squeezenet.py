@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 import h5py
 import keras
@@ -71,15 +72,32 @@ class SqueezeNet(keras.layers.Layer):
 
     def call(self, images: tf.Tensor) -> tf.Tensor:
         """The grid of features of each picture."""
+        *_, (_, grid) = self.stages(images)
+        return grid
+
+    def stages(self, images: tf.Tensor) -> Iterator[tuple[str, tf.Tensor]]:
+        """The name and the grid of each stage in order, `conv1` and `fire2` to `fire9`, made when it is asked for."""
         images = tf.cast(images, tf.float32)[..., ::-1] - tf.constant(_MEAN_BGR)
         output = self.convolutions["conv1"](tf.cast(images, self.compute_dtype))
+        yield "conv1", output
         for number, (_, _, pool) in _FIRES.items():
             if pool:
                 output = tf.nn.max_pool2d(output, 3, 2, "VALID")
             squeezed = self.convolutions[f"fire{number}/squeeze1x1"](output)
             expanded = [self.convolutions[f"fire{number}/expand{size}"](squeezed) for size in ("1x1", "3x3")]
             output = tf.concat(expanded, axis=-1)
-        return output
+            yield f"fire{number}", output
+
+    @staticmethod
+    def channels(stage: str) -> int:
+        """Of the grid of a stage."""
+        return 64 if stage == "conv1" else 2 * _FIRES[int(stage.removeprefix("fire"))][1]
+
+    @staticmethod
+    def stride(stage: str) -> int:
+        """Pixels from one place of a stage's grid to the next."""
+        number = 0 if stage == "conv1" else int(stage.removeprefix("fire"))
+        return 2 * 2 ** sum(pool for fire, (_, _, pool) in _FIRES.items() if fire <= number)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         """Of the grid; a side of a convolution or pooling is (side - 3) // 2 + 1."""

@@ -94,6 +94,9 @@ def train(
                 progress = checkpoints.Progress(phase, 0, progress.history, network.get_config())
                 checkpoints.save_checkpoint(run.checkpoints, network, progress)
             _fit_phase(network, splits, run, config, phase, progress)
+    if not network.phases:
+        # There is nothing to fit: it is what it was made, and what `adapt` read.
+        network.save_for_inference(run.model_file)
     best = model_class.load(run.model_file)
     if splits.validation is not None:
         prepared = pipeline.prepare(best, splits.validation, training=False)
