@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 
 from apps.command_line import all_apps
-from keras_apps.data import demo_facades, demo_faces, demo_flowers, demo_scenes, demo_translation
+from keras_apps.data import demo_characters, demo_facades, demo_faces, demo_flowers, demo_scenes, demo_translation
 from keras_apps.data.splits import Splits
 from keras_apps.export.saved_model import export
 from keras_apps.serving.client import Client
@@ -42,6 +42,7 @@ class Task:
     refusal: str
     loss: str = "loss"
     tolerance: float = 1e-3
+    precision: str = "auto"
 
     def asks(self, inputs):
         return {name: self.request[name] for name in inputs}
@@ -89,6 +90,17 @@ def flowers(start, stop):
             "captions": tf.TensorSpec([None], tf.string),
         },
     ).apply(tf.data.experimental.assert_cardinality(stop - start))
+
+
+def characters(start, stop):
+    some = demo_characters.invent(1, 12, 0)[start:stop]
+    return tf.data.Dataset.from_tensor_slices(
+        {
+            "image": np.stack([demo_characters.draw(each) for each in some]),
+            "label": np.array([each.character.number for each in some], np.int32),
+            "group": np.zeros(len(some), np.int32),
+        }
+    )
 
 
 def png(seed):
@@ -144,6 +156,21 @@ TASKS = {
         "discriminator_loss",
         1e-1,
     ),
+    "siamese": Task(
+        {"image_size": 32, "units": 16, "ways": 4},
+        {"averaging": 0.9, "warmup_steps": 4},
+        characters,
+        {
+            **{f"{name}_bytes": [png(0), png(1)] for name in ("first", "image", "query")},
+            "second_bytes": [png(2), png(3)],
+            "support": np.random.default_rng(0).normal(size=(2, 3, 16)),
+        },
+        (),
+        {"first_bytes": [png(0), png(0)], "second_bytes": [png(1), b"no picture"]},
+        "not a picture",
+        # In bfloat16, rounding tells what is compiled from what is not.
+        precision="float32",
+    ),
     "translation": Task(
         {"units": 16, "embedding_dim": 8, "tokenizer": "words", "beams": 2, "max_length": 24},
         {"averaging": 0.9, "warmup_steps": 4},
@@ -178,7 +205,7 @@ def app(request, task):
 
 def fit(app, task, run_dir, epochs, **options):
     splits = Splits(train=task.examples(0, 48), validation=task.examples(48, 64))
-    config = TrainingConfig(epochs=epochs, batch_size=16, patience=0, **options)
+    config = TrainingConfig(epochs=epochs, batch_size=16, patience=0, precision=task.precision, **options)
     return train(app.model_class(), splits, run_dir, model=task.model, compile=task.compile, config=config)
 
 
@@ -281,7 +308,7 @@ examples = task.examples(0, 48)
 losses = {}
 for distribute, xla in (("none", "off"), ("mirrored", "on")):
     run = f"{folder}/{distribute}-{xla}"
-    config = promises.TrainingConfig(epochs=3, steps_per_epoch=1, batch_size=16, distribute=distribute, xla=xla, seed=3)
+    config = promises.TrainingConfig(epochs=3, steps_per_epoch=1, batch_size=16, distribute=distribute, xla=xla, seed=3, precision=task.precision)
     promises.train(type(model), promises.Splits(examples), run, model=task.model | still, compile=task.compile, config=config)
     rows = open(run + "/history.csv").read().splitlines()
     cells = [row.split(",")[rows[0].split(",").index(task.loss)] for row in rows[1:]]
