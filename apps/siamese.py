@@ -29,7 +29,7 @@ class ModelFlags:
     objective: Literal["weighted_l1", "contrastive", "cosine", "triplet", "prototypical"] = "prototypical"
     """What is learned by: pairs (the first three; weighted_l1 is Koch's), or episodes of many classes."""
     image_size: int | None = None
-    """Of a side of the pictures; by default 56, for koch 105."""
+    """Of a side of the pictures; by default 48, for koch 105."""
     units: int | None = None
     """Of an embedding; by default 256, for koch 4096."""
     channels: int | None = None
@@ -50,9 +50,9 @@ class ModelFlags:
 class CompileFlags:
     """The optimizer."""
 
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-3
     """Of Adam."""
-    warmup_steps: int = 0
+    warmup_steps: int = 500
     """Until which the rate rises, to fall with the root of the steps after it; 0 for a constant rate."""
     margin: float | None = None
     """Of contrastive (a distance, by default 1), cosine (a cosine, 0) and triplet (squared distances, 0.2)."""

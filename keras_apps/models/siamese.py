@@ -31,7 +31,7 @@ _LOOKED_AT = 256
 _MAPPED = 600
 # Numbers that the seed of one draw is apart from the next one's.
 _SEEDS = 8
-_SIZES = {"small": 56, "koch": 105}
+_SIZES = {"small": 48, "koch": 105}
 _UNITS = {"small": 256, "koch": 4096}
 
 
@@ -48,7 +48,7 @@ class SiameseNetwork(ServableModel):
         embedding: `small` or `koch`.
         objective: `weighted_l1`, `contrastive` and `cosine` learn from pairs, half of them of one class; `triplet` and
             `prototypical` from episodes of many classes (`losses.contrastive`).
-        image_size: of a side of the pictures; by default 56, for `koch` 105, the paper's.
+        image_size: of a side of the pictures; by default 48, for `koch` 105, the paper's.
         units: of an embedding; by default 256, for `koch` 4096.
         channels: 1 for grey, 3 for colours; by default what the data are.
         ways: classes in an episode of training, at most as many as a step has.
@@ -170,7 +170,8 @@ class SiameseNetwork(ServableModel):
         Args:
             examples: prepared examples, of known number.
             batch_size: pairs, or classes of all episodes together.
-            training: draw as the objective wants, and distort; an epoch shows as many pictures as there are.
+            training: draw as the objective wants, and distort; an epoch shows as many pictures as there are, in each way
+                that they are turned.
             seed: a number of its own for every epoch.
 
         Returns:
@@ -217,7 +218,7 @@ class SiameseNetwork(ServableModel):
 
         if training:
             shown = 2 * batch_size if by_pairs else tf.cast(ways * pictures, tf.int64) * episodes
-            steps = tf.maximum(count // shown, 1)
+            steps = tf.maximum((4 if self.rotations else 1) * count // shown, 1)
         else:
             steps = -(-_VALIDATION_EPISODES // episodes)
         return tf.data.Dataset.range(steps).map(draw_pairs if by_pairs else draw_episodes, tf.data.AUTOTUNE)
@@ -257,8 +258,8 @@ class SiameseNetwork(ServableModel):
 
     def compile(
         self,
-        learning_rate: float = 1e-3,
-        warmup_steps: int = 0,
+        learning_rate: float = 2e-3,
+        warmup_steps: int = 500,
         margin: float | None = None,
         averaging: float = 0.998,
         xla: bool = False,
