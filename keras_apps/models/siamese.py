@@ -170,7 +170,7 @@ class SiameseNetwork(ServableModel):
         Args:
             examples: prepared examples, of known number.
             batch_size: pairs, or classes of all episodes together.
-            training: draw as the objective wants, and distort; an epoch shows as many pictures as there are, in each way
+            training: draw as the objective wants, and distort; an epoch shows as many pictures as there are, each way
                 that they are turned.
             seed: a number of its own for every epoch.
 
