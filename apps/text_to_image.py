@@ -224,7 +224,8 @@ def measure(model: Any, examples: Any, batch_size: int, options: MeasuringFlags)
     true = (example["image"] for example in examples.as_numpy_iterator())
     of_made, of_true = (agreements(texts, pictures) for pictures in (model.pictures(texts, seeds, batch_size), true))
     for name, share in of_true.items():
-        if name == DOMINANT or share >= MEASURABLE:
+        # Made pictures of another size than the generated flowers have no such attributes.
+        if name in of_made and (name == DOMINANT or share >= MEASURABLE):
             metrics |= {f"{name}_accuracy": of_made[name], f"true_{name}_accuracy": share}
     return metrics
 

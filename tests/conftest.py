@@ -3,11 +3,11 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests import warm_process
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -25,15 +25,7 @@ def command():
     """Runs `keras-apps APP VERB ...` as a user would, in a process of its own."""
 
     def run(*arguments, input=None, status=0, env=None):
-        result = subprocess.run(
-            [sys.executable, "-m", "apps.command_line", *map(str, arguments)],
-            cwd=ROOT,
-            input=input,
-            capture_output=True,
-            text=True,
-            timeout=600,
-            env=os.environ | (env or {}),
-        )
+        result = warm_process.run([str(argument) for argument in arguments], ROOT, input, env or {}, timeout=600)
         assert result.returncode == status, f"status {result.returncode}\n{result.stdout}\n{result.stderr}"
         return result
 
