@@ -119,7 +119,7 @@ class FeatureNetwork(keras.layers.Layer):
                 f"the {source} weights of {self.network} can't be had ({reason}); without a network name a weights "
                 f"file without top (--encoder_weights FILE), or use --encoder {SCRATCH}"
             ) from error
-        for layer in self.body.layers:
+        for layer in filter(lambda layer: layer.weights, self.body.layers):
             layer.set_weights(pretrained.get_layer(layer.name).get_weights())
 
     def _application(self, weights: str | None) -> keras.Model:

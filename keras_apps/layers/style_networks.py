@@ -42,7 +42,7 @@ def one_style_network(filters: int, seed: int, dtype: keras.dtype_policies.DType
         output = keras.layers.Add(dtype=dtype)([output, block])
     for factor in (2, 1):
         output = rectified(convolved(keras.layers.UpSampling2D(2, dtype=dtype)(output), factor * filters, 3))
-    output = _convolution(3, 9, 1, seed, "transfer_output", "float32")(output)
+    output = _painted(9, seed)(output)
     return keras.Model(image, output, name="transfer")
 
 
@@ -99,7 +99,7 @@ def any_style_network(
             )([joined, style])
             joined = keras.layers.ReLU(dtype=dtype)(joined)
         output = joined
-    change = _convolution(3, 3, 1, seed + 5, "transfer_output", "float32")(output)
+    change = _painted(3, seed + 5)(output)
     return keras.Model([*levels, condition], keras.layers.Add(dtype="float32")([levels[0], change]), name="transfer")
 
 
@@ -186,4 +186,12 @@ def _convolution(
 ) -> keras.layers.Conv2D:
     return keras.layers.Conv2D(
         units, size, stride, "same", kernel_initializer=keras.initializers.HeNormal(seed), name=name, dtype=dtype
+    )
+
+
+def _painted(size: int, seed: int) -> keras.layers.Conv2D:
+    """The last convolution, whose output is small to begin with: colours beyond black and white teach nothing."""
+    initializer = keras.initializers.RandomNormal(0, 0.01, seed)
+    return keras.layers.Conv2D(
+        3, size, padding="same", kernel_initializer=initializer, name="transfer_output", dtype="float32"
     )

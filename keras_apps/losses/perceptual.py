@@ -12,8 +12,10 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-EPSILON = 1e-5
-"""Added to squares of features: what is far below it counts as nothing."""
+EPSILON = 1e-8
+"""Added to the size of what is aimed at."""
+VARIANCE_EPSILON = 1e-5
+"""Added to variances, so that what does not vary has a deviation to be divided by."""
 
 
 def gram_matrix(features: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
@@ -40,7 +42,7 @@ def moments(features: tf.Tensor, mask: tf.Tensor | None = None) -> tuple[tf.Tens
     """The mean and the standard deviation of each channel, `<float32>[batch, channels]`: the statistics of AdaIN."""
     features = tf.cast(features, tf.float32)
     mean = _mean(features, mask)
-    return mean, tf.sqrt(_mean(tf.square(features - mean[:, None, None]), mask) + EPSILON)
+    return mean, tf.sqrt(_mean(tf.square(features - mean[:, None, None]), mask) + VARIANCE_EPSILON)
 
 
 def adaptive_instance_normalization(
