@@ -12,6 +12,7 @@ import simple_parsing
 
 from apps import inputs, runner
 from keras_apps.errors import UserError
+from keras_apps.training.config import TrainingConfig
 
 AGES = (5, 15, 25, 35, 45, 55, 65, 75)
 """The centres of the age groups, unless others are chosen."""
@@ -205,6 +206,7 @@ APP = runner.App(
     present=present,
     answering_flags=AnsweringFlags,
     measuring_flags=MeasuringFlags,
+    training=TrainingConfig(epochs=30, batch_size=16, patience=0),
 )
 
 if __name__ == "__main__":

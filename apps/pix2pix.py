@@ -11,6 +11,7 @@ import simple_parsing
 
 from apps import inputs, runner
 from keras_apps.errors import UserError
+from keras_apps.training.config import TrainingConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,6 +148,7 @@ APP = runner.App(
     table=table,
     present=present,
     measuring_flags=MeasuringFlags,
+    training=TrainingConfig(epochs=50, batch_size=4, patience=0),
 )
 
 if __name__ == "__main__":

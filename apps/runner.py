@@ -62,6 +62,7 @@ class App:
             `evaluate`, `predict` and `export` take them.
         measuring_flags: dataclass of what else `evaluate` measures with.
         predict_batch: requests that `predict` asks at once.
+        training: how to train unless other flags are given.
     """
 
     name: str
@@ -84,6 +85,7 @@ class App:
     answering_flags: type = NoFlags
     measuring_flags: type = NoFlags
     predict_batch: int = 64
+    training: TrainingConfig = TrainingConfig()
 
     def model_class(self) -> type[ServableModel]:
         """The model's class; imports TensorFlow."""
@@ -337,13 +339,13 @@ def _import_tensorflow() -> None:
 def _parser(app: App) -> Parser:
     parser = Parser(prog=f"keras-apps {app.name}", description=app.summary, allow_abbrev=False)
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
-    of_verbs: dict[Callable, dict[str, type]] = {
+    of_verbs: dict[Callable, dict[str, Any]] = {
         train: {
             "train": TrainFlags,
             "data_flags": app.data_flags,
             "model_flags": app.model_flags,
             "compile_flags": app.compile_flags,
-            "training": TrainingConfig,
+            "training": app.training,
         },
         evaluate: {
             "evaluate": EvaluateFlags,
@@ -358,6 +360,7 @@ def _parser(app: App) -> Parser:
     for verb, groups in of_verbs.items():
         sub = verbs.add_parser(verb.__name__, help=verb.__doc__, description=verb.__doc__, allow_abbrev=False)
         for destination, group in groups.items():
+            # A dataclass, or one with defaults of its own.
             sub.add_arguments(group, dest=destination)
         sub.set_defaults(verb=verb)
     return parser

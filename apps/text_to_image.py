@@ -13,6 +13,7 @@ import simple_parsing
 
 from apps import inputs, runner
 from keras_apps.errors import UserError, check_range
+from keras_apps.training.config import TrainingConfig
 
 SHOWN = 32
 """Pictures on the contact sheet."""
@@ -269,6 +270,7 @@ APP = runner.App(
     table=table,
     present=present,
     measuring_flags=MeasuringFlags,
+    training=TrainingConfig(epochs=40, batch_size=32, patience=12),
 )
 
 if __name__ == "__main__":
