@@ -65,7 +65,7 @@ class FaceAging(AdversarialModel):
             before it.
         image_size: of a side of the pictures, a multiple of 16; others are squashed, and the answer stretched again.
         filters: of the generator's level of all pixels; others have up to 8 times as many.
-        discriminator_filters: of the first level of the discriminator; others have up to 4 times as many.
+        discriminator_filters: of the first level of the discriminator; others have up to 8 times as many.
         observer_filters: of the first level of each observer, likewise.
         identity_units: of what observers say of who it is.
         noise_units: of a latent code.
@@ -371,7 +371,7 @@ class FaceAging(AdversarialModel):
         ]
 
     def judge(self, inputs: tuple[tf.Tensor, tf.Tensor], training: bool) -> Tensors:
-        """`logits` `<float32>[batch, rows, columns]` of faces with ages, one for each patch."""
+        """`logits` `<float32>[batch, 1]` of faces with ages."""
         image, age = inputs
         return {"logits": self.discriminator({"image": image, "age": age}, training=training)}
 
@@ -757,15 +757,15 @@ def painter(
 def discriminator(
     size: int, groups: int, filters: int, seed: int, dtype: keras.dtype_policies.DTypePolicy
 ) -> keras.Model:
-    """Faces `image`, from -1 to 1, and weights of the groups `age` -> a logit for each patch, float32.
+    """Faces `image`, from -1 to 1, and weights of the groups `age` -> a logit of each face, `[batch, 1]`, float32.
 
-    What it finds in a patch is projected on what is looked for at that age (Miyato 2018,
-    https://arxiv.org/abs/1802.05637).
+    Of the whole face: a mean over patches lets pass what is odd in one of them. What it sees is projected on what is
+    looked for at that age (Miyato 2018, https://arxiv.org/abs/1802.05637).
 
     Args:
         size: of a side of the pictures.
         groups: of ages.
-        filters: of the first level; twice and four times as many in the next two.
+        filters: of the first level; twice, four and eight times as many in the next three.
         seed: of the initial weights.
         dtype: of the layers.
     """
@@ -773,12 +773,12 @@ def discriminator(
     image = keras.Input((size, size, 3), name="image")
     age = keras.Input((groups,), name="age")
     output = image
-    for factor in (1, 2, 4):
+    for factor in (1, 2, 4, 8):
         output = build.leaky(build.convolved(output, factor * filters, 4, 2))
-    output = build.leaky(build.convolved(output, 4 * filters, 3))
-    logits = keras.layers.Activation("linear", dtype="float32")(build.convolved(output, 1, 3))[..., 0]
-    wanted = keras.layers.Reshape((1, 1, 4 * filters), dtype="float32")(build.dense(age, 4 * filters, bias=False))
-    logits += keras.ops.mean(keras.ops.cast(output, "float32") * wanted, axis=-1)
+    seen = build.leaky(build.dense(keras.layers.Flatten(dtype=dtype)(output), 4 * filters))
+    seen = keras.layers.Activation("linear", dtype="float32")(seen)
+    wanted = build.dense(age, 4 * filters, "float32", bias=False)
+    logits = build.dense(seen, 1, "float32") + keras.ops.sum(seen * wanted, axis=-1, keepdims=True)
     return keras.Model({"image": image, "age": age}, logits, name="discriminator")
 
 

@@ -610,7 +610,9 @@ def generator(
     output = keras.layers.Dense(16 * sizes[0], **settings("input"))(style)
     output = keras.layers.Reshape((4, 4, sizes[0]), dtype=dtype)(output)
     for level, channels in enumerate(sizes[1:]):
-        output = keras.layers.Conv2DTranspose(channels, 4, 2, "same", **settings(f"up_{level}"))(styled(output, level))
+        # Not a transposed convolution, which weaves a pattern into what it makes.
+        output = keras.layers.UpSampling2D(2, dtype=dtype)(styled(output, level))
+        output = keras.layers.Conv2D(channels, 3, padding="same", **settings(f"up_{level}"))(output)
     output = keras.layers.Conv2D(3, 3, padding="same", **settings("output"))(styled(output, levels))
     image = keras.layers.Activation("tanh", dtype="float32")(output)
     return keras.Model(
