@@ -17,7 +17,7 @@ IMAGENET = "imagenet"
 
 DEFAULT_LAYERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     SCRATCH: (("conv3_2",), ("conv1_1", "conv2_1", "conv3_1", "conv4_1")),
-    SQUEEZENET: (("fire4",), ("conv1", "fire3", "fire4", "fire5", "fire7")),
+    SQUEEZENET: (("fire4",), ("conv1", "fire3", "fire5", "fire7")),
     "VGG16": (("block4_conv2",), tuple(f"block{block}_conv1" for block in range(1, 6))),
     "VGG19": (("block4_conv2",), tuple(f"block{block}_conv1" for block in range(1, 6))),
 }

@@ -147,7 +147,7 @@ class ConditionalInstanceNormalization(keras.layers.Layer):
 class GrownTo(keras.layers.Layer):
     """A grid, each place of it repeated, as large as another: `<float>[batch, rows, columns, channels]` of both.
 
-    What is missing at the ends, since a convolution without padding left it out, is mirrored.
+    What is missing at the ends, since a convolution without padding left it out, is filled with zeros.
 
     Args:
         factor: by which places are repeated.
@@ -165,10 +165,8 @@ class GrownTo(keras.layers.Layer):
             batch, rows, columns, _ = tf.unstack(tf.shape(grid))
             repeated = tf.tile(grid[:, :, None, :, None], [1, 1, self.factor, 1, self.factor, 1])
             grid = tf.reshape(repeated, [batch, rows * self.factor, columns * self.factor, channels])
-        wanted, found = tf.shape(like), tf.shape(grid)
-        missing = [tf.maximum(wanted[axis] - found[axis], 0) for axis in (1, 2)]
-        grid = tf.pad(grid, [[0, 0], [0, missing[0]], [0, missing[1]], [0, 0]], "SYMMETRIC")
-        grid = grid[:, : wanted[1], : wanted[2]]
+        missing = tf.shape(like)[1:3] - tf.shape(grid)[1:3]
+        grid = tf.pad(grid, [[0, 0], [0, missing[0]], [0, missing[1]], [0, 0]])
         return tf.ensure_shape(grid, [*like.shape[:3], channels])
 
     def compute_output_shape(self, input_shape: Sequence[tuple]) -> tuple:

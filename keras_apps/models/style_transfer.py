@@ -6,7 +6,7 @@ import dataclasses
 import logging
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import keras
 import numpy as np
@@ -252,6 +252,10 @@ class StyleTransfer(ServableModel):
             )
         skip = (*skip, "style_image")
         return super().inherit(other, skip if self.encoder == other.encoder else (*skip, "eye"))
+
+    def snapshot(self, **changes: Any) -> Self:
+        """A copy for inference; it says nothing of its progress unless asked to."""
+        return super().snapshot(**{"progress": 0} | changes)
 
     def prepare(self, example: Tensors, training: bool) -> Tensors:
         """`image` `<uint8>[height, width, 3]`, its shorter side the same for all; and whether it `is_style`."""
@@ -719,7 +723,7 @@ class StyleTransfer(ServableModel):
                 content, size, styles = self._opened(inputs)
                 return self.search(content, size, styles, inputs["style_weight"], *settings)[0]
 
-            function = searched if what == "searched" else lambda inputs: self._core(inputs)["image"]
+            function = searched if what == "searched" else lambda inputs: self._core(inputs)["image"][:, 0]
             self._runners[(what, *settings)] = tf.function(function, autograph=False, reduce_retracing=True)
         return self._runners[(what, *settings)](given)
 

@@ -7,6 +7,7 @@ from keras_apps.data import demo_characters
 from keras_apps.errors import UserError
 from keras_apps.losses.contrastive import PAIR_LOSSES
 from keras_apps.models.siamese import SiameseNetwork, koch_embedding
+from keras_apps.training import pipeline
 
 FLOAT32 = keras.dtype_policies.DTypePolicy("float32")
 OBJECTIVES = ("weighted_l1", "contrastive", "cosine", "triplet", "prototypical")
@@ -44,16 +45,17 @@ def prepared(model, examples):
 
 
 def fit(model, examples, epochs, batch_size=8, **settings):
+    """The loss of each step."""
     model.compile(**{"warmup_steps": 20, "averaging": 0.0} | settings)
     step = tf.function(model.train_step, autograph=False)
     ready = prepared(model, examples)
+    steps = pipeline.count_steps(model, ready, batch_size, 0)
     history = []
-    for epoch in range(epochs):
-        for metric in model.metrics:
-            metric.reset_state()
-        for batch in model.batches(ready, batch_size, True, epoch):
-            logs = step(batch)
-        history.append({name: float(value) for name, value in logs.items()})
+    for batch in pipeline.epochs_of_batches(
+        model, ready, batch_size=batch_size, steps=steps, epochs=range(epochs), phase=0, seed=0
+    ):
+        model.loss_tracker.reset_state()
+        history.append(float(step(batch)["loss"]))
     return history
 
 
@@ -75,9 +77,12 @@ def test_koch_at_full_size_is_that_of_the_paper():
 def test_learns_a_handful_of_characters(examples, objective):
     model = small(examples, objective=objective, rotations=False, distortion=0.2)
     # What tells pairs apart at chance, or before there is anything learned, is above this.
-    history = fit(model, examples, 24, learning_rate=5e-3)
-    assert history[-1]["loss"] < 0.6 * history[0]["loss"]
+    history = fit(model, examples, 100 if objective in PAIR_LOSSES else 60, learning_rate=5e-3)
+    print(objective, len(history), np.mean(history[:20]), np.mean(history[-20:]))
+    assert np.mean(history[-20:]) < 0.6 * np.mean(history[:20])
     report = model.measure(examples)
+    report.pop("answers")
+    print(report)
     assert report["6_way_1_shot_accuracy"] > 0.8 and report["equal_error_rate"] < 0.2
 
 
