@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import io
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
@@ -39,7 +38,7 @@ class ModelFlags:
     shots: int = 1
     """Pictures of each class beside the one that is asked for."""
     rotations: bool = True
-    """Take pictures turned by right angles for further classes; false for what is always upright."""
+    """Take pictures turned by right angles and mirrored for further classes; false for what is always upright."""
     distortion: float = 1.0
     """How much pictures are turned, sheared, scaled and moved in training."""
     generated_share: float = 0.5
@@ -73,7 +72,7 @@ class DataFlags:
     group_key: str | None = None
     """Feature of a tfds set that is what the class belongs to, where it can't be guessed."""
     invented_alphabets: int | None = None
-    """Generated ones to train on besides; by default 60 beside a folder's alphabets, else none."""
+    """Generated ones to train on besides; by default 120 beside a folder's alphabets, else none."""
     max_bad_rows: int = 100
     """Pictures that are unreadable, repeated or alone in their class to skip before giving up."""
     validation_fraction: float = 0.1
@@ -151,7 +150,7 @@ def _pairs(options: PredictFlags) -> Iterator[tuple[runner.Line, runner.Line]]:
         )
 
 
-def _supports(support: str) -> Iterator[tuple[runner.Line, runner.Line]]:
+def _supports(support: str) -> Iterable[tuple[runner.Line, runner.Line]]:
     from keras_apps.data.folders import Folder
     from keras_apps.data.images import SUFFIXES, image_bytes
     from keras_apps.data.tables import BadRows
@@ -162,10 +161,13 @@ def _supports(support: str) -> Iterator[tuple[runner.Line, runner.Line]]:
     names = [name for name in folder.names if name.lower().endswith(SUFFIXES) and "/" in name]
     if not names:
         raise UserError(f"{support}: there are no pictures in folders in it; put those of a class into one of its name")
-    for name, file in folder.open(names):
-        where = f"{support}/{name}"
-        content = image_bytes(io.BytesIO(file.read()), where)
-        yield {"class": PurePosixPath(name).parent.name, "image": where}, {"image_bytes": content}
+
+    def each() -> Iterator[tuple[runner.Line, runner.Line]]:
+        for name, file in folder.open(names):
+            where = f"{support}/{name}"
+            yield {"class": PurePosixPath(name).parent.name, "image": where}, {"image_bytes": image_bytes(file, where)}
+
+    return each()
 
 
 def _removed(options: PredictFlags) -> Iterator[tuple[runner.Line, runner.Line]]:

@@ -89,16 +89,20 @@ class Classes:
         return tf.gather(self._order, tf.gather(self._starts, chosen)[:, None] + picked % counts)
 
 
-def distort(images: tf.Tensor, quarters: tf.Tensor, strength: float, seed: tf.Tensor) -> tf.Tensor:
-    """Turns pictures by quarters, and by an affine distortion of its own each (Koch 2015, section 4.3, about).
+TURNS = 8
+"""Ways in which a square can be turned and mirrored."""
+
+
+def distort(images: tf.Tensor, turns: tf.Tensor, strength: float, seed: tf.Tensor) -> tf.Tensor:
+    """Turns and mirrors pictures, and gives each an affine distortion of its own (Koch 2015, section 4.3, about).
 
     Turned by up to 12 degrees, sheared by up to 0.2, scaled by 0.8 to 1.2 each way and moved by up to 6 %; the borders
     are carried on.
 
     Args:
         images: `<uint8>[batch, size, size, channels]`.
-        quarters: `<int32>[batch]`, right angles to turn each by.
-        strength: by which all but the quarters is multiplied; 0 for none of it.
+        turns: `<int32>[batch]`, the right angles to turn each by; from 4 on it is mirrored after that.
+        strength: by which the distortion is multiplied; 0 for none.
         seed: `<int64>[2]`.
 
     Returns:
@@ -106,8 +110,9 @@ def distort(images: tf.Tensor, quarters: tf.Tensor, strength: float, seed: tf.Te
     """
     size = images.shape[1]
     chance = strength * tf.random.stateless_uniform([6, tf.shape(images)[0]], seed, -1, 1)
-    angle = 0.21 * chance[0] + math.pi / 2 * tf.cast(quarters, tf.float32)
-    wide, high, shear = 1 + 0.2 * chance[1], 1 + 0.2 * chance[2], 0.2 * chance[3]
+    angle = 0.21 * chance[0] + math.pi / 2 * tf.cast(turns, tf.float32)
+    mirror = tf.where(turns < TURNS // 2, 1.0, -1.0)
+    wide, high, shear = mirror * (1 + 0.2 * chance[1]), 1 + 0.2 * chance[2], 0.2 * chance[3]
     cosine, sine = tf.cos(angle), tf.sin(angle)
     # What a place of the result is read from, about the middle: turned after it was sheared and scaled.
     a, b = cosine * wide, cosine * shear * high - sine * high

@@ -13,7 +13,7 @@ from sklearn.metrics import roc_auc_score
 
 from keras_apps.errors import UserError, check_range
 from keras_apps.layers.convolution import StandardizedConv2D
-from keras_apps.layers.episodes import Classes, distort
+from keras_apps.layers.episodes import TURNS, Classes, distort
 from keras_apps.layers.images import decode_image, resize_image
 from keras_apps.layers.optimizers import FusedAdam
 from keras_apps.layers.schedules import InverseSquareRoot
@@ -53,7 +53,8 @@ class SiameseNetwork(ServableModel):
         channels: 1 for grey, 3 for colours; by default what the data are.
         ways: classes in an episode of training, at most as many as a step has.
         shots: pictures of each class beside the one that is asked for.
-        rotations: take pictures turned by right angles for further classes; not for what is always upright.
+        rotations: take pictures turned by right angles, and mirrored, for further classes; not for what is always
+            upright.
         distortion: how much pictures are turned, sheared, scaled and moved in training; 1 is about Koch's.
         generated_share: of what is trained on, where some is generated and some is not.
         seed: of the initial weights.
@@ -168,8 +169,8 @@ class SiameseNetwork(ServableModel):
         Args:
             examples: prepared examples, of known number.
             batch_size: pairs, or classes of all episodes together.
-            training: draw as the objective wants, and distort; an epoch shows as many pictures as there are, each way
-                that they are turned.
+            training: draw as the objective wants, and distort; an epoch shows as many pictures as there are, or where
+                they are turned, four times as many.
             seed: a number of its own for every epoch.
 
         Returns:
@@ -189,30 +190,30 @@ class SiameseNetwork(ServableModel):
         by_pairs = training and self.objective in PAIR_LOSSES
         pictures = self.shots + 1 if training and not by_pairs else 2
 
-        def gathered(rows: tf.Tensor, quarters: tf.Tensor, of_step: tf.Tensor) -> tf.Tensor:
+        def gathered(rows: tf.Tensor, turns: tf.Tensor, of_step: tf.Tensor) -> tf.Tensor:
             """The pictures of these rows; those of an item, the last axis, turned alike."""
             images = tf.gather(everything["image"], tf.reshape(rows, [-1]))
             if training:
-                each = tf.repeat(tf.reshape(quarters, [-1]), tf.shape(rows)[-1])
+                each = tf.repeat(tf.reshape(turns, [-1]), tf.shape(rows)[-1])
                 images = distort(images, each, self.distortion, of_step)
             return tf.reshape(images, tf.concat([tf.shape(rows), images.shape[1:]], axis=0))
 
         def draw_pairs(step: tf.Tensor) -> Tensors:
             of_step = tf.stack([seed, step * _SEEDS])
             rows, same = classes.pairs(of_step, batch_size)
-            quarters = self._quarters(of_step + 4, batch_size)
-            return {"images": gathered(rows, quarters, of_step + 5), "same": tf.cast(same, tf.float32)}
+            turns = self._turns(of_step + 4, batch_size)
+            return {"images": gathered(rows, turns, of_step + 5), "same": tf.cast(same, tf.float32)}
 
         def draw_episodes(step: tf.Tensor) -> Tensors:
             def one(number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
                 of_episode = tf.stack([seed, (step * episodes + number) * _SEEDS])
                 rows, groups = classes.episode(of_episode, ways, pictures)
                 # The classes of a group are turned alike, since those are hard to tell apart.
-                return rows, tf.gather(self._quarters(of_episode + 4, tf.reduce_max(groups) + 1), groups)
+                return rows, tf.gather(self._turns(of_episode + 4, tf.reduce_max(groups) + 1), groups)
 
             specs = (tf.TensorSpec([None, pictures], tf.int32), tf.TensorSpec([None], tf.int32))
-            rows, quarters = tf.map_fn(one, tf.range(episodes), fn_output_signature=specs)
-            return {"images": gathered(rows, quarters, tf.stack([seed, step * episodes * _SEEDS + 5]))}
+            rows, turns = tf.map_fn(one, tf.range(episodes), fn_output_signature=specs)
+            return {"images": gathered(rows, turns, tf.stack([seed, step * episodes * _SEEDS + 5]))}
 
         if training:
             shown = 2 * batch_size if by_pairs else tf.cast(ways * pictures, tf.int64) * episodes
@@ -221,11 +222,11 @@ class SiameseNetwork(ServableModel):
             steps = -(-_VALIDATION_EPISODES // episodes)
         return tf.data.Dataset.range(steps).map(draw_pairs if by_pairs else draw_episodes, tf.data.AUTOTUNE)
 
-    def _quarters(self, seed: tf.Tensor, count: int | tf.Tensor) -> tf.Tensor:
-        """`<int32>[count]`, right angles to turn pictures by."""
+    def _turns(self, seed: tf.Tensor, count: int | tf.Tensor) -> tf.Tensor:
+        """`<int32>[count]`, how to turn and mirror pictures."""
         if not self.rotations:
             return tf.zeros([count], tf.int32)
-        return tf.random.stateless_uniform([count], seed, maxval=4, dtype=tf.int32)
+        return tf.random.stateless_uniform([count], seed, maxval=TURNS, dtype=tf.int32)
 
     # The network.
 

@@ -83,17 +83,17 @@ def test_invented_alphabets_are_trained_on_beside_those_of_a_folder(tmp_path, mo
     path = write(tmp_path / "folder", files())
     splits = load(path, invented_alphabets=1, test_fraction=0, validation_fraction=0.25)
     groups = [int(row["group"]) for row in splits.train.map(lambda row: {"group": row["group"]}).as_numpy_iterator()]
-    assert groups.count(GENERATED) == len(groups) - 27 >= 200
+    assert groups.count(GENERATED) == len(groups) - 27 >= 100
     assert int(splits.train.cardinality()) == len(groups) and splits.test is None
     assert max(int(row["group"]) for row in splits.validation.as_numpy_iterator()) < GENERATED
     (last,) = splits.train.skip(len(groups) - 1).as_numpy_iterator()
     assert last["image"].shape == (105, 105, 3) and last["label"] >= GENERATED
-    # By default, 60 beside alphabets only.
+    # By default, 120 beside alphabets only.
     asked = []
     few = demo_characters.invent(1, 2, 0)
     monkeypatch.setattr(demo_characters, "invent", lambda *arguments: asked.append(arguments[0]) or few)
     load(path, test_fraction=0, validation_fraction=0.25)
-    assert asked == [60]
+    assert asked == [120]
     people = write(tmp_path / "people", {f"p{n}/{d}.png": png(10 * n + d) for n in range(9) for d in range(3)})
     assert int(load(people, test_fraction=0).train.cardinality()) == 24
 

@@ -76,13 +76,9 @@ def test_koch_at_full_size_is_that_of_the_paper():
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_learns_a_handful_of_characters(examples, objective):
     model = small(examples, objective=objective, rotations=False, distortion=0.2)
-    # What tells pairs apart at chance, or before there is anything learned, is above this.
-    history = fit(model, examples, 100 if objective in PAIR_LOSSES else 60, learning_rate=5e-3)
-    print(objective, len(history), np.mean(history[:20]), np.mean(history[-20:]))
-    assert np.mean(history[-20:]) < 0.6 * np.mean(history[:20])
+    history = fit(model, examples, {"weighted_l1": 60}.get(objective, 30), learning_rate=5e-3)
+    assert np.mean(history[-10:]) < 0.5 * np.mean(history[:10])
     report = model.measure(examples)
-    report.pop("answers")
-    print(report)
     assert report["6_way_1_shot_accuracy"] > 0.8 and report["equal_error_rate"] < 0.2
 
 
@@ -114,23 +110,21 @@ def test_two_pictures_of_a_pair_are_never_the_same_one(examples):
 
 def test_turned_characters_are_classes_of_their_own(examples):
     model = small(examples, distortion=0.0)
-    originals = {e["image"].tobytes(): int(e["label"]) for e in prepared(model, examples).as_numpy_iterator()}
-    turns = set()
-    for batch in model.batches(prepared(model, examples), 8, True, 0):
+    ready = prepared(model, examples)
+    originals = [(e["image"].astype(int), int(e["label"])) for e in ready.as_numpy_iterator()]
+    seen = set()
+    for batch in model.batches(ready, 8, True, 0):
         for pictures in batch["images"].numpy()[0]:
-            found = []
+            found = set()
             for picture in pictures:
-                # The distortion cuts off what is between two grey levels.
-                names = [
-                    (quarters, label)
-                    for quarters in range(4)
-                    for content, label in originals.items()
-                    if np.abs(np.rot90(picture, -quarters).astype(int).ravel() - np.frombuffer(content, np.uint8)).max() <= 1
-                ]  # fmt: skip
-                found.append(names[0])
-            assert len(set(found)) == 1
-            turns.add(found[0][0])
-    assert turns == {0, 1, 2, 3}
+                # What was done to the original, and which it was; the distortion cuts off what is between grey levels.
+                for turns in range(8):
+                    upright = picture[:, ::-1] if turns > 3 else picture
+                    upright = np.rot90(upright, -turns)
+                    found |= {(turns, label) for image, label in originals if np.abs(upright - image).max() <= 1}
+            assert len(found) == 1
+            seen |= {turns for turns, _ in found}
+    assert seen == set(range(8))
 
 
 def test_validation_is_undistorted_episodes_whatever_is_learned_from(examples):
