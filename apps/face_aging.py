@@ -52,7 +52,7 @@ class CompileFlags:
     """How generator and discriminator play."""
     regulariser: Literal["none", "weight_clipping", "gradient_penalty", "r1"] = "r1"
     """Of the discriminator."""
-    regulariser_weight: float = 1.0
+    regulariser_weight: float = 2.0
     """Of it in the loss."""
     learning_rate: float = 5e-4
     """Of the generator's Adam."""
@@ -66,9 +66,9 @@ class CompileFlags:
     """Both networks at once, or the discriminator first."""
     n_critic: int = 1
     """Steps of the discriminator to one of the generator."""
-    identity_weight: float = 5.0
+    identity_weight: float = 3.0
     """Of being another person, in the generator's loss (direct)."""
-    age_weight: float = 1.0
+    age_weight: float = 0.5
     """Of being of another age, likewise."""
     l1_weight: float = 5.0
     """Of what is changed in a face that is asked for at its own age, likewise (direct)."""
@@ -206,7 +206,7 @@ APP = runner.App(
     present=present,
     answering_flags=AnsweringFlags,
     measuring_flags=MeasuringFlags,
-    training=TrainingConfig(epochs=30, batch_size=16, patience=0),
+    training=TrainingConfig(epochs=15, batch_size=16, patience=0),
 )
 
 if __name__ == "__main__":
