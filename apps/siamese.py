@@ -38,7 +38,7 @@ class ModelFlags:
     shots: int = 1
     """Pictures of each class beside the one that is asked for."""
     rotations: bool = True
-    """Take pictures turned by right angles and mirrored for further classes; false for what is always upright."""
+    """Take pictures turned by right angles for further classes; false for what is always upright."""
     distortion: float = 1.0
     """How much pictures are turned, sheared, scaled and moved in training."""
     generated_share: float = 0.5
@@ -72,7 +72,7 @@ class DataFlags:
     group_key: str | None = None
     """Feature of a tfds set that is what the class belongs to, where it can't be guessed."""
     invented_alphabets: int | None = None
-    """Generated ones to train on besides; by default 120 beside a folder's alphabets, else none."""
+    """Generated ones to train on besides; by default 60 beside a folder's alphabets, else none."""
     max_bad_rows: int = 100
     """Pictures that are unreadable, repeated or alone in their class to skip before giving up."""
     validation_fraction: float = 0.1

@@ -40,7 +40,7 @@ LAYOUTS = (
     "class of each group (ALPHABET/CHARACTER/1.png); in train/, val/ and test/, where there are such parts"
 )
 _PARTS = SPLITS | {"images_background": "train", "images_evaluation": "test"}
-_DRAWERS = 5
+_DRAWERS = 10
 
 _Picture = tuple[str, str, str, str]
 """Of one picture the split, the group, the class and the name in the folder."""
@@ -69,7 +69,7 @@ def load(
         image_key: the feature of a tensorflow-datasets set that is the picture, where it can't be guessed.
         label_key: the one that is the class, likewise.
         group_key: the one that is the group, likewise.
-        invented_alphabets: how many of them to train on besides; by default 120 beside a folder's alphabets, else none.
+        invented_alphabets: how many of them to train on besides; by default 60 beside a folder's alphabets, else none.
         max_bad_rows: how many pictures that are unreadable, repeated or alone in their class to skip before giving up.
         validation_fraction: of the training pictures, where the data has no validation split; 0 for none.
         test_fraction: of the training pictures, where the data has no test split; 0 for none.
@@ -117,7 +117,7 @@ def load(
         }
     )
     if invented_alphabets is None:
-        invented_alphabets = 120 if len(groups) > 1 else 0
+        invented_alphabets = 60 if len(groups) > 1 else 0
     return _with_invented(splits, invented_alphabets, split_seed)
 
 

@@ -89,19 +89,15 @@ class Classes:
         return tf.gather(self._order, tf.gather(self._starts, chosen)[:, None] + picked % counts)
 
 
-TURNS = 8
-"""Ways in which a square can be turned and mirrored."""
-
-
 def distort(images: tf.Tensor, turns: tf.Tensor, strength: float, seed: tf.Tensor) -> tf.Tensor:
-    """Turns and mirrors pictures, and gives each an affine distortion of its own (Koch 2015, section 4.3, about).
+    """Turns pictures, and gives each an affine distortion of its own (Koch 2015, section 4.3, about).
 
     Turned by up to 12 degrees, sheared by up to 0.2, scaled by 0.8 to 1.2 each way and moved by up to 6 %; the borders
     are carried on.
 
     Args:
         images: `<uint8>[batch, size, size, channels]`.
-        turns: `<int32>[batch]`, the right angles to turn each by; from 4 on it is mirrored after that.
+        turns: `<int32>[batch]`, the right angles to turn each by.
         strength: by which the distortion is multiplied; 0 for none.
         seed: `<int64>[2]`.
 
@@ -111,8 +107,7 @@ def distort(images: tf.Tensor, turns: tf.Tensor, strength: float, seed: tf.Tenso
     size = images.shape[1]
     chance = strength * tf.random.stateless_uniform([6, tf.shape(images)[0]], seed, -1, 1)
     angle = 0.21 * chance[0] + math.pi / 2 * tf.cast(turns, tf.float32)
-    mirror = tf.where(turns < TURNS // 2, 1.0, -1.0)
-    wide, high, shear = mirror * (1 + 0.2 * chance[1]), 1 + 0.2 * chance[2], 0.2 * chance[3]
+    wide, high, shear = 1 + 0.2 * chance[1], 1 + 0.2 * chance[2], 0.2 * chance[3]
     cosine, sine = tf.cos(angle), tf.sin(angle)
     # What a place of the result is read from, about the middle: turned after it was sheared and scaled.
     a, b = cosine * wide, cosine * shear * high - sine * high

@@ -13,7 +13,7 @@ from sklearn.metrics import roc_auc_score
 
 from keras_apps.errors import UserError, check_range
 from keras_apps.layers.convolution import StandardizedConv2D
-from keras_apps.layers.episodes import TURNS, Classes, distort
+from keras_apps.layers.episodes import Classes, distort
 from keras_apps.layers.images import decode_image, resize_image
 from keras_apps.layers.optimizers import FusedAdam
 from keras_apps.layers.schedules import InverseSquareRoot
@@ -53,8 +53,7 @@ class SiameseNetwork(ServableModel):
         channels: 1 for grey, 3 for colours; by default what the data are.
         ways: classes in an episode of training, at most as many as a step has.
         shots: pictures of each class beside the one that is asked for.
-        rotations: take pictures turned by right angles, and mirrored, for further classes; not for what is always
-            upright.
+        rotations: take pictures turned by right angles for further classes; not for what is always upright.
         distortion: how much pictures are turned, sheared, scaled and moved in training; 1 is about Koch's.
         generated_share: of what is trained on, where some is generated and some is not.
         seed: of the initial weights.
@@ -223,10 +222,10 @@ class SiameseNetwork(ServableModel):
         return tf.data.Dataset.range(steps).map(draw_pairs if by_pairs else draw_episodes, tf.data.AUTOTUNE)
 
     def _turns(self, seed: tf.Tensor, count: int | tf.Tensor) -> tf.Tensor:
-        """`<int32>[count]`, how to turn and mirror pictures."""
+        """`<int32>[count]`, right angles to turn pictures by."""
         if not self.rotations:
             return tf.zeros([count], tf.int32)
-        return tf.random.stateless_uniform([count], seed, maxval=TURNS, dtype=tf.int32)
+        return tf.random.stateless_uniform([count], seed, maxval=4, dtype=tf.int32)
 
     # The network.
 

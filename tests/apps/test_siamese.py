@@ -15,6 +15,7 @@ from keras_apps.data import demo_characters
 from keras_apps.errors import UserError
 from keras_apps.export.saved_model import export
 from keras_apps.models.siamese import SiameseNetwork
+from keras_apps.serving.embedded import EmbeddedServer
 
 
 @pytest.fixture(scope="module")
@@ -62,10 +63,10 @@ def runs(folder, tmp_path_factory):
 def predict(run_dir, capsys):
     """What the verb prints, without a process of its own."""
 
-    def lines(model=run_dir, **flags):
+    def lines(model=run_dir, server="", protocol="rest", **flags):
         options = argparse.Namespace(
             predict_flags=siamese.PredictFlags(**{name: _text(value) for name, value in flags.items()}),
-            answer=runner.AnswerFlags(model=str(model)),
+            answer=runner.AnswerFlags(model="" if server else str(model), server=server, protocol=protocol),
             answering=runner.NoFlags(),
         )
         capsys.readouterr()
@@ -109,6 +110,13 @@ def test_pairs_are_verified_alike_by_the_run_and_its_export(command, predict, ru
     exported = predict(version, first=[one] * 3, second=[*others, one])
     similarities = [[line["similarity"] for line in some] for some in (exported, lines)]
     np.testing.assert_allclose(*similarities, atol=1e-2)
+    # Enrolled by one protocol, found by the other.
+    support, gallery = folder / "alphabet_0", tmp_path / "gallery.npz"
+    with EmbeddedServer(tmp_path, rest_port=0, grpc_port=0) as server:
+        rest, grpc = (f"localhost:{port}" for port in (server.rest_port, server.grpc_port))
+        assert len(predict(server=rest, support=support, gallery=gallery)) == 64
+        found = predict(server=grpc, protocol="grpc", image=[one, others[1]], gallery=gallery, threshold=-1.0)
+    assert found[0]["score"] > 0.5 and {line["class"] for line in found} <= {f"character{n}" for n in range(8)}
 
 
 def test_classes_are_enrolled_found_and_taken_away(predict, folder, tmp_path):

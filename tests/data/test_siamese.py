@@ -88,12 +88,12 @@ def test_invented_alphabets_are_trained_on_beside_those_of_a_folder(tmp_path, mo
     assert max(int(row["group"]) for row in splits.validation.as_numpy_iterator()) < GENERATED
     (last,) = splits.train.skip(len(groups) - 1).as_numpy_iterator()
     assert last["image"].shape == (105, 105, 3) and last["label"] >= GENERATED
-    # By default, 120 beside alphabets only.
+    # By default, 60 beside alphabets only.
     asked = []
     few = demo_characters.invent(1, 2, 0)
     monkeypatch.setattr(demo_characters, "invent", lambda *arguments: asked.append(arguments[0]) or few)
     load(path, test_fraction=0, validation_fraction=0.25)
-    assert asked == [120]
+    assert asked == [60]
     people = write(tmp_path / "people", {f"p{n}/{d}.png": png(10 * n + d) for n in range(9) for d in range(3)})
     assert int(load(people, test_fraction=0).train.cardinality()) == 24
 

@@ -80,14 +80,12 @@ def test_classes_with_too_few_pictures_show_some_twice():
     assert sorted(len(set(row)) for row in rows) == [2, 4]
 
 
-def test_pictures_are_turned_and_mirrored_exactly():
-    images = np.random.default_rng(0).integers(0, 255, (8, 9, 9, 3), np.uint8)
-    turned = distort(tf.constant(images), tf.range(8), 0.0, seeds(1)[0]).numpy()
+def test_pictures_are_turned_exactly():
+    images = np.random.default_rng(0).integers(0, 255, (4, 9, 9, 3), np.uint8)
+    turned = distort(tf.constant(images), tf.range(4), 0.0, seeds(1)[0]).numpy()
     for turns, (before, after) in enumerate(zip(images, turned, strict=True)):
-        expected = np.rot90(before, turns)
-        expected = expected[:, ::-1] if turns > 3 else expected
         # What is between two grey levels is cut off, not rounded.
-        assert np.abs(after.astype(int) - expected).max() <= 1
+        assert np.abs(after.astype(int) - np.rot90(before, turns)).max() <= 1
 
 
 @pytest.mark.parametrize("size", [32, 48])

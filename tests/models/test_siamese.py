@@ -118,13 +118,12 @@ def test_turned_characters_are_classes_of_their_own(examples):
             found = set()
             for picture in pictures:
                 # What was done to the original, and which it was; the distortion cuts off what is between grey levels.
-                for turns in range(8):
-                    upright = picture[:, ::-1] if turns > 3 else picture
-                    upright = np.rot90(upright, -turns)
+                for turns in range(4):
+                    upright = np.rot90(picture, -turns)
                     found |= {(turns, label) for image, label in originals if np.abs(upright - image).max() <= 1}
             assert len(found) == 1
             seen |= {turns for turns, _ in found}
-    assert seen == set(range(8))
+    assert seen == set(range(4))
 
 
 def test_validation_is_undistorted_episodes_whatever_is_learned_from(examples):
