@@ -11,6 +11,7 @@ import simple_parsing
 
 from apps import inputs, runner
 from keras_apps.errors import UserError
+from keras_apps.training.config import TrainingConfig
 
 TILE = 256
 """Side of a picture in the grid, in pixels."""
@@ -259,6 +260,7 @@ APP = runner.App(
     answering_flags=AnsweringFlags,
     measuring_flags=MeasuringFlags,
     predict_batch=1,
+    training=TrainingConfig(epochs=20, batch_size=8, patience=5),
 )
 
 if __name__ == "__main__":

@@ -342,8 +342,8 @@ class StyleTransfer(ServableModel):
 
     def losses(
         self, image: tf.Tensor, content: Tensors, style: Statistics, weight: tf.Tensor | float, masks: Masks
-    ) -> Tensors:
-        """What all methods aim at, `<float32>[batch]` each: `loss`, and its terms before they are weighted.
+    ) -> tuple[Tensors, Tensors]:
+        """What all methods aim at: `loss` and its unweighted terms, `<float32>[batch]` each; and features.
 
         Args:
             image: `<float32>[batch, height, width, 3]` of 0 to 255.
@@ -369,7 +369,7 @@ class StyleTransfer(ServableModel):
             "content_loss": content_loss,
             "style_loss": style_loss,
             "variation": variation,
-        }
+        }, seen
 
     # Repainting.
 
@@ -411,7 +411,7 @@ class StyleTransfer(ServableModel):
             share = weight[:, None, None, None]
             image = share * self._painted_alike(content) + (1 - share) * content
         elif self.method == "arbitrary":
-            image = self.paint(content, self.see(content), masks, self.wanted(styles), weight)
+            image = self.paint(content, self.see(content), masks, self.wanted(styles), weight)[0]
         else:
             image, between = self.search(content, size, styles, weight, self.steps, self.scales, self.intermediates)
         if self.keep_colours == "luminance":
@@ -433,7 +433,9 @@ class StyleTransfer(ServableModel):
             tuple(styles.mixed(each) for each in pair) for pair in self._level_moments(image, self.see(image), masks)
         ]
 
-    def paint(self, content: tf.Tensor, seen: Tensors, masks: Masks, wanted: Moments, weight: tf.Tensor) -> tf.Tensor:
+    def paint(
+        self, content: tf.Tensor, seen: Tensors, masks: Masks, wanted: Moments, weight: tf.Tensor
+    ) -> tuple[tf.Tensor, Tensors]:
         """Contents in styles, in one pass (`arbitrary`).
 
         Args:
@@ -444,7 +446,8 @@ class StyleTransfer(ServableModel):
             weight: of the style, `<float32>[batch]`, of 0 to 1.
 
         Returns:
-            `<float32>[batch, height, width, 3]` of 0 to 255, but for some pixels beyond.
+            `<float32>[batch, height, width, 3]` of 0 to 255, but for some pixels beyond; and the features of each level
+            that they were painted by.
         """
         share = weight[:, None]
         levels = [content / 127.5 - 1, *(seen[name] for name in self.levels)]
@@ -458,11 +461,14 @@ class StyleTransfer(ServableModel):
             for level, mine, aim in zip(levels, own, aims, strict=True)
         ]
         conditions = [tf.concat(aim, axis=-1) for aim in aims]
-        # Features of some layers are a hundred times those of others.
-        conditions = [
-            each * tf.math.rsqrt(tf.reduce_mean(tf.square(each), -1, keepdims=True) + 1e-6) for each in conditions
+        # Features of some layers are a hundred times those of others, which would not be heard beside them.
+        scales = [tf.math.rsqrt(tf.reduce_mean(tf.square(each), -1, keepdims=True) + 1e-6) for each in conditions]
+        condition = tf.concat([each * scale for each, scale in zip(conditions, scales, strict=True)], axis=-1)
+        levels = [
+            level if number == 0 else level * tf.cast(scales[number], level.dtype)[:, None, None]
+            for number, level in enumerate(normalised)
         ]
-        return (self.transfer([*normalised, tf.concat(conditions, axis=-1)]) + 1) * 127.5
+        return (self.transfer([*levels, condition]) + 1) * 127.5, dict(zip(self.levels, normalised[1:], strict=True))
 
     def search(
         self,
@@ -527,7 +533,7 @@ class StyleTransfer(ServableModel):
         def step(number: tf.Tensor, image: tf.Tensor, mean: tf.Tensor, square: tf.Tensor) -> tuple[tf.Tensor, ...]:
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(image)
-                terms = self.losses(image, seen, aim, weight, masks)
+                terms, _ = self.losses(image, seen, aim, weight, masks)
                 # The sum: no picture has to do with another of its batch. Times their pixels, since what one pixel has
                 # to say is little beside Adam's epsilon.
                 loss = pixels * tf.reduce_sum(terms["loss"])
@@ -584,7 +590,8 @@ class StyleTransfer(ServableModel):
             optimizer, names = FusedAdam(encoder_learning_rate), ["encoder_loss", "encoder_accuracy"]
         else:
             ema = {"use_ema": averaging > 0, "ema_momentum": averaging or 0.99}
-            optimizer, names = FusedAdam(learning_rate, **ema), self.term_names
+            optimizer = FusedAdam(learning_rate, **ema)
+            names = [*self.term_names, *(["unlike_adain"] if self.method == "arbitrary" else [])]
         super().compile(optimizer, variables=self.learned_variables, xla=xla, steps_per_execution=steps_per_execution)
         self.trackers = {name: keras.metrics.Mean(name=name) for name in names}
 
@@ -616,7 +623,7 @@ class StyleTransfer(ServableModel):
             for variable in self.learned_variables:
                 tape.watch(variable.value)
             values = self._values(batch)
-            loss = self.replica_mean(next(iter(values.values())))
+            loss = self.replica_mean(next(iter(values.values())) + values.get("unlike_adain", 0.0))
         return values, tape.gradient(loss, self.learned_variables)
 
     def _values(self, batch: Tensors) -> Tensors:
@@ -633,8 +640,14 @@ class StyleTransfer(ServableModel):
             style_seen = self.see(style)
             aim = self.style_statistics(style_seen, _everywhere)
             wanted = self._level_moments(style, style_seen, _everywhere)
-            image = self.paint(content, seen, _everywhere, wanted, tf.ones(tf.shape(content)[0]))
-        return self.losses(image, seen, aim, 1.0, _everywhere)
+            image, painted_by = self.paint(content, seen, _everywhere, wanted, tf.ones(tf.shape(content)[0]))
+        values, found = self.losses(image, seen, aim, 1.0, _everywhere)
+        if self.method == "arbitrary":
+            # As in Huang 2017, what is painted should be seen as it was meant. That says at every place what the
+            # statistics say of all together, and is learned from sooner.
+            unlike = [perceptual.content_loss(found[name], tf.stop_gradient(each)) for name, each in painted_by.items()]
+            values["unlike_adain"] = tf.add_n(unlike) / len(unlike)
+        return values
 
     def _encoder_values(self, views: tf.Tensor) -> Tensors:
         """Whether a view is more like the other one of its picture than like those of the others of its group."""
@@ -734,7 +747,7 @@ class StyleTransfer(ServableModel):
         flat, style_masks = styles.flat()
         aim = self.style_statistics(self.see(flat), style_masks)
         pixels = tf.cast(_pixels(image), tf.float32)
-        terms = self.losses(pixels, self.see(content), aim, given["style_weight"], masks)
+        terms, _ = self.losses(pixels, self.see(content), aim, given["style_weight"], masks)
         return {name: float(value[0]) for name, value in terms.items()}
 
     def sample(self, examples: tf.data.Dataset) -> np.ndarray | None:
