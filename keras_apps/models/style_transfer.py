@@ -36,6 +36,8 @@ _GROUP = 8
 _OWN_SHARE = 0.1
 """Of the pictures whose style in training is their own, so that a style of no weight changes nothing."""
 _TEMPERATURE = 0.1
+_LEAST_DEVIATION = 0.05
+"""In relation to that of all channels of a level, what is added to each before one is divided by another."""
 _SHOWN = 6
 
 Statistics = dict[str, tuple[tf.Tensor, ...]]
@@ -457,7 +459,7 @@ class StyleTransfer(ServableModel):
             for pair in zip(own, wanted, strict=True)
         ]
         normalised = [
-            perceptual.adaptive_instance_normalization(level, mine, aim)
+            perceptual.adaptive_instance_normalization(level, *_without_noise(mine, aim))
             for level, mine, aim in zip(levels, own, aims, strict=True)
         ]
         conditions = [tf.concat(aim, axis=-1) for aim in aims]
@@ -697,7 +699,9 @@ class StyleTransfer(ServableModel):
             began = time.monotonic()
             made = self._run("answered", given).numpy()
             row = {"seconds": time.monotonic() - began} | self._judged(made, given)
-            row["ssim"] = float(metrics.ssim(_pixels(made).numpy(), given["content"].numpy())[0])
+            height, width = self._opened(given)[1].numpy()[0]
+            both = (np.asarray(each)[:, :height, :width] for each in (_pixels(made), given["content"]))
+            row["ssim"] = float(metrics.ssim(*both)[0])
             if optimum_steps:
                 for name, steps, scales in (("steps_50", 50, 1), ("optimum", optimum_steps, self.scales)):
                     found = self._judged(self._run("searched", given, steps, scales), given)
@@ -985,6 +989,14 @@ def _colours(image: tf.Tensor, mask: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     covariance = tf.einsum("nhwc,nhwd->ncd", share * apart, apart)
     # A picture of one colour has none.
     return mean, tf.linalg.cholesky(covariance + tf.eye(3))
+
+
+def _without_noise(
+    own: tuple[tf.Tensor, tf.Tensor], wanted: tuple[tf.Tensor, tf.Tensor]
+) -> tuple[tuple[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
+    """Moments for AdaIN by which channels that hardly vary are not blown up to whatever another picture has there."""
+    least = _LEAST_DEVIATION * tf.sqrt(tf.reduce_mean(tf.square(own[1]), axis=-1, keepdims=True))
+    return (own[0], own[1] + least), (wanted[0], wanted[1] + least)
 
 
 def _lit(colours: tf.Tensor, light: tf.Tensor) -> tf.Tensor:
