@@ -3,8 +3,9 @@
 `{"image": tf.uint8[height, width, 3], "label": tf.int32, "group": tf.int32}`
 
 A label is the number of a class, such as a character or a person; a group is that of what the class belongs to, such as
-its alphabet. Where there are no groups all classes are in group 0. The parts share no class, and no group where there
-are several: what is learned must hold for classes that were never seen.
+its alphabet. Where there are no groups all classes are in group 0; those from `layers.episodes.GENERATED` on are
+invented. The parts share no class, and no group where there are several: what is learned must hold for classes that
+were never seen.
 """
 
 from __future__ import annotations

@@ -55,10 +55,8 @@ def episodes(
     drawn = []
     for number in range(count):
         group = large[number % len(large)]
-        chosen = [
-            rng.choice(group[label], shots + 1, replace=False)
-            for label in rng.choice(list(group), ways, replace=False)
-        ]  # fmt: skip
+        classes = rng.choice(list(group), ways, replace=False)
+        chosen = [rng.choice(group[label], shots + 1, replace=False) for label in classes]
         drawn.append(Episode(np.stack([each[1:] for each in chosen]), np.array([each[0] for each in chosen])))
     return drawn
 

@@ -393,9 +393,7 @@ class SiameseNetwork(ServableModel):
         embeddings, labels, groups = (np.concatenate(column) for column in zip(*parts, strict=True))
         report: dict[str, Any] = {"pictures": len(labels), "classes": len(np.unique(labels))}
         for shots in (1, 5):
-            drawn = one_shot.episodes(
-                labels, groups, ways=WAYS, shots=shots, count=_MEASURED_EPISODES, seed=0
-            )  # fmt: skip
+            drawn = one_shot.episodes(labels, groups, ways=WAYS, shots=shots, count=_MEASURED_EPISODES, seed=0)
             if not drawn:
                 continue
             ways = len(drawn[0].queries)
@@ -431,7 +429,8 @@ class SiameseNetwork(ServableModel):
             "equal_error_rate": one_shot.equal_error(flat, same)[0],
             "verify_false_accept_rate": accepts,
             "verify_false_reject_rate": rejects,
-            "unknown_threshold": threshold,
+            # None was chosen where there was no validation part.
+            "unknown_threshold": threshold if threshold > np.finfo(np.float32).min else None,
             "unknown_false_accept_rate": taken,
             "unknown_false_reject_rate": turned_away,
             "roc": one_shot.roc_points(flat, same),
