@@ -1,6 +1,9 @@
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # There are as many workers as cores; more threads only wait for each other.
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 
 import json
 from pathlib import Path
