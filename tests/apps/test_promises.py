@@ -186,7 +186,7 @@ TASKS = {
     ),
     "siamese": Task(
         {"image_size": 32, "units": 16, "ways": 4},
-        {"averaging": 0.9, "warmup_steps": 4},
+        {"averaging": 0.9, "learning_rate": 1e-3, "warmup_steps": 4},
         characters,
         {
             **{f"{name}_bytes": [png(0), png(1)] for name in ("first", "image", "query")},
