@@ -6,6 +6,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,11 @@ def pytest_itemcollected(item):
     item.add_marker(pytest.mark.xdist_group(task if isinstance(task, str) else item.nodeid.split("::")[0]))
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item):
+    if "keras" in sys.modules:
+        # Layers without a seed draw one: the same whichever tests ran before.
+        sys.modules["keras"].utils.set_random_seed(1)
     if item.get_closest_marker("gpu"):
         import tensorflow as tf
 
