@@ -19,7 +19,19 @@ import tensorflow as tf
 from keras_apps.data import demo_faces, grouping
 from keras_apps.data.folders import SPLITS, Folder, named_tables
 from keras_apps.data.images import SUFFIXES, check_image
-from keras_apps.data.pictures import IMAGE_NAMES, Finder, Pictures, Rows, chosen, complete, dataset, decoded, encoded
+from keras_apps.data.pictures import (
+    IMAGE_NAMES,
+    Finder,
+    Pictures,
+    Rows,
+    annotated,
+    complete,
+    dataset,
+    dealt,
+    decoded,
+    encoded,
+    scalar_keys,
+)
 from keras_apps.data.splits import Splits, check_fractions
 from keras_apps.data.tables import BadRows, Column, read_table
 from keras_apps.data.tfds_source import prepared
@@ -268,13 +280,8 @@ def _load_tfds(
     for (split, index, age, identity), group in zip(found, grouping.tied(ties), strict=True):
         rows[split].append((group, (split, index)))
         known[split][index] = age, numbers[identity]
-    labelled = {split: _labelled(examples, known[split]) for split, examples in there.items()}
-    return Splits(
-        **{
-            part: chosen(labelled[places[0][0]], [index for _, index in places]).map(decoded, tf.data.AUTOTUNE)
-            for part, places in complete(rows, where, fractions, seed).items()
-        }
-    )
+    annotations = {split: annotated(examples, ("age", "identity"), known[split]) for split, examples in there.items()}
+    return dealt(annotations, rows, where, fractions, seed, decoded)
 
 
 _TextOf = Callable[[Mapping[str, Any]], str]
@@ -285,11 +292,7 @@ def _keyed(builder: Any, split: str, columns: Sequence[Column], where: str) -> t
     image, age, identity = columns
     examples, image_key = encoded(builder, split, image, where)
     features = builder.info.features
-    scalars = [
-        key
-        for key, spec in examples.element_spec.items()
-        if key != image_key and isinstance(spec, tf.TensorSpec) and spec.shape.rank == 0
-    ]
+    scalars = scalar_keys(examples, image_key)
 
     def text_of(column: Column) -> _TextOf:
         key = column.choose(scalars, where)
@@ -309,11 +312,3 @@ def _keyed(builder: Any, split: str, columns: Sequence[Column], where: str) -> t
     is_known = identity.key is not None or any(key.lower() in identity.names for key in scalars)
     who = text_of(identity) if is_known else lambda row: ""
     return examples.map(with_image), text_of(age), lambda row: _who(who(row))
-
-
-def _labelled(examples: tf.data.Dataset, known: np.ndarray) -> tf.data.Dataset:
-    """The pictures of a split with what was found out: `<int>[examples, 2]`, age and identity."""
-    known = tf.constant(known)
-    return examples.enumerate().map(
-        lambda index, row: {"image": row["image"], "age": known[index, 0], "identity": known[index, 1]}
-    )

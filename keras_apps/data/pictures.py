@@ -17,7 +17,7 @@ import tensorflow as tf
 from keras_apps.data import grouping
 from keras_apps.data.folders import Folder
 from keras_apps.data.images import MAX_BYTES, check_image, read_image
-from keras_apps.data.splits import check_carved
+from keras_apps.data.splits import Splits, check_carved
 from keras_apps.data.tables import BadRows, Column
 from keras_apps.errors import UserError
 from keras_apps.layers.images import decode_image
@@ -171,10 +171,53 @@ def encoded(builder: Any, split: str, image: Column, where: str) -> tuple[tf.dat
     return builder.as_dataset(split=split, decoders={key: tfds.decode.SkipDecoding()}), key
 
 
+def scalar_keys(examples: tf.data.Dataset, image_key: str) -> list[str]:
+    """What else than its picture is said of an example in one value."""
+    return [
+        key
+        for key, spec in examples.element_spec.items()
+        if key != image_key and isinstance(spec, tf.TensorSpec) and spec.shape.rank == 0
+    ]
+
+
+def annotated(examples: tf.data.Dataset, names: Sequence[str], values: np.ndarray) -> tf.data.Dataset:
+    """The pictures, each with what was found out about it: a column of `<int>[examples, names]` under each name."""
+    columns = dict(zip(names, tf.unstack(tf.constant(values), axis=1), strict=True))
+    return examples.enumerate().map(
+        lambda index, row: {"image": row["image"]} | {name: column[index] for name, column in columns.items()}
+    )
+
+
 @tf.autograph.experimental.do_not_convert
 def decoded(example: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
     """The same example with its `image` as pixels."""
     return example | {"image": decode_image(example["image"])}
+
+
+def dealt(
+    examples: Mapping[str, tf.data.Dataset],
+    rows: Mapping[str, Rows],
+    where: str,
+    fractions: Mapping[str, float],
+    seed: int,
+    decode: Callable[..., Any],
+) -> Splits:
+    """The splits of a tensorflow-datasets set, completed.
+
+    Args:
+        examples: of each split that is there, still encoded.
+        rows: of each split, the pictures to be used, known by split and number.
+        where: the set, for messages.
+        fractions: of the splits to be carved.
+        seed: what they are drawn by.
+        decode: an encoded example, to what is trained on.
+    """
+    return Splits(
+        **{
+            part: chosen(examples[places[0][0]], [index for _, index in places]).map(decode, tf.data.AUTOTUNE)
+            for part, places in complete(rows, where, fractions, seed).items()
+        }
+    )
 
 
 def chosen(examples: tf.data.Dataset, indices: Sequence[int]) -> tf.data.Dataset:

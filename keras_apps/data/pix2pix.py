@@ -21,7 +21,7 @@ import tensorflow as tf
 from keras_apps.data import demo_facades, grouping
 from keras_apps.data.folders import SPLITS, Folder
 from keras_apps.data.images import SUFFIXES, read_image
-from keras_apps.data.pictures import Pictures, Rows, chosen, complete
+from keras_apps.data.pictures import Pictures, Rows, complete, dealt
 from keras_apps.data.splits import Splits, check_fractions
 from keras_apps.data.tables import BadRows, Column
 from keras_apps.data.tfds_source import prepared
@@ -268,12 +268,7 @@ def _load_tfds(
     def example(a: tf.Tensor, b: tf.Tensor) -> dict[str, tf.Tensor]:
         return _example(tf.numpy_function(decoded, [a, b], [tf.uint8] * 2), direction)
 
-    return Splits(
-        **{
-            part: chosen(encoded[places[0][0]], [index for _, index in places]).map(example, tf.data.AUTOTUNE)
-            for part, places in complete(rows, where, fractions, seed).items()
-        }
-    )
+    return dealt(encoded, rows, where, fractions, seed, example)
 
 
 def _checked(pair: Sequence[bytes], keys: Sequence[str]) -> tuple[bytes, bytes, bytes]:

@@ -25,7 +25,18 @@ import tensorflow as tf
 from keras_apps.data import demo_characters
 from keras_apps.data.folders import SPLITS, Folder
 from keras_apps.data.images import MAX_BYTES, SUFFIXES, check_image, read_image
-from keras_apps.data.pictures import IMAGE_NAMES, Pictures, Rows, chosen, complete, dataset, decoded, encoded
+from keras_apps.data.pictures import (
+    IMAGE_NAMES,
+    Pictures,
+    Rows,
+    annotated,
+    complete,
+    dataset,
+    dealt,
+    decoded,
+    encoded,
+    scalar_keys,
+)
 from keras_apps.data.splits import Splits, check_fractions
 from keras_apps.data.tables import BadRows, Column
 from keras_apps.data.tfds_source import prepared
@@ -252,13 +263,8 @@ def _load_tfds(
         index = int(at[len(split) + 1 : -1])
         rows[split].append((tie, (split, index)))
         known[split][index] = labels[label], groups[group]
-    labelled = {split: _labelled(examples, known[split]) for split, examples in there.items()}
-    return Splits(
-        **{
-            part: chosen(labelled[places[0][0]], [index for _, index in places]).map(decoded, tf.data.AUTOTUNE)
-            for part, places in complete(rows, where, fractions, seed).items()
-        }
-    )
+    annotations = {split: annotated(examples, ("label", "group"), known[split]) for split, examples in there.items()}
+    return dealt(annotations, rows, where, fractions, seed, decoded)
 
 
 _TextOf = Callable[[Mapping[str, Any]], str]
@@ -268,11 +274,7 @@ def _keyed(builder: Any, split: str, columns: Sequence[Column], where: str) -> t
     """One split with its encoded pictures under `image`, and what gives the class and the group of a row as text."""
     image, label, group = columns
     examples, image_key = encoded(builder, split, image, where)
-    scalars = [
-        key
-        for key, spec in examples.element_spec.items()
-        if key != image_key and isinstance(spec, tf.TensorSpec) and spec.shape.rank == 0
-    ]
+    scalars = scalar_keys(examples, image_key)
 
     def text_of(column: Column) -> _TextOf:
         key = column.choose(scalars, where)
@@ -283,14 +285,6 @@ def _keyed(builder: Any, split: str, columns: Sequence[Column], where: str) -> t
     label_of = text_of(label)
     examples = examples.map(lambda row: {key: row[key] for key in scalars} | {"image": row[image_key]})
     return examples, lambda row: f"{group_of(row)}/{label_of(row)}", group_of
-
-
-def _labelled(examples: tf.data.Dataset, known: np.ndarray) -> tf.data.Dataset:
-    """The pictures of a split with what was found out: `<int>[examples, 2]`, label and group."""
-    known = tf.constant(known)
-    return examples.enumerate().map(
-        lambda index, row: {"image": row["image"], "label": known[index, 0], "group": known[index, 1]}
-    )
 
 
 # Lake's runs.
