@@ -9,11 +9,8 @@ import keras
 import tensorflow as tf
 
 from keras_apps.errors import UserError
+from keras_apps.layers.picture_encoders import IMAGENET, SCRATCH, SQUEEZENET
 from keras_apps.layers.squeezenet import SqueezeNet
-
-SCRATCH = "scratch"
-SQUEEZENET = "squeezenet"
-IMAGENET = "imagenet"
 
 DEFAULT_LAYERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     SCRATCH: (("conv3_2",), ("conv1_1", "conv2_1", "conv3_1", "conv4_1")),

@@ -49,6 +49,22 @@ def picture_encoder(
     return encoder
 
 
+def is_inherited(encoder: str, is_pretrained: bool, other: str) -> bool:
+    """Whether a model's encoder takes its weights from that of the model it begins with: where it is the same one.
+
+    Args:
+        encoder: the model's own.
+        is_pretrained: whether its weights were read.
+        other: that of the model to begin with.
+
+    Raises:
+        UserError: where it is another one, whose weights were not read.
+    """
+    if encoder not in (other, SCRATCH) and not is_pretrained:
+        raise UserError(f"the model to begin with has encoder {other}; for {encoder} give --encoder_weights too")
+    return encoder == other
+
+
 def read_pretrained(encoder: keras.layers.Layer, source: str) -> None:
     """Reads the weights of an encoder that has learned elsewhere; nothing where it learns from scratch.
 

@@ -15,7 +15,7 @@ from keras_apps.errors import UserError, check_range
 from keras_apps.layers.attention import Score
 from keras_apps.layers.decoding import Decoded, decode
 from keras_apps.layers.images import decode_image, resize_image
-from keras_apps.layers.picture_encoders import IMAGENET, SCRATCH, picture_encoder, read_pretrained
+from keras_apps.layers.picture_encoders import IMAGENET, SCRATCH, is_inherited, picture_encoder, read_pretrained
 from keras_apps.layers.schedules import InverseSquareRoot
 from keras_apps.layers.soft_attention_decoder import SoftAttentionDecoder
 from keras_apps.layers.tokenizers import SPACE, SpacedWordTokenizer
@@ -186,11 +186,8 @@ class ImageCaptioner(ServableModel):
         Raises:
             UserError: where the encoder is another one, whose weights were not read.
         """
-        if self.encoder not in (other.encoder, SCRATCH) and not self.encoder_is_pretrained:
-            raise UserError(
-                f"the model to begin with has encoder {other.encoder}; for {self.encoder} give --encoder_weights too"
-            )
-        return super().inherit(other, skip if self.encoder == other.encoder else (*skip, "encoder"))
+        kept = () if is_inherited(self.encoder, self.encoder_is_pretrained, other.encoder) else ("encoder",)
+        return super().inherit(other, (*skip, *kept))
 
     def prepare(self, example: Tensors, training: bool) -> Tensors:
         """`image` -> `<uint8>[size, size, 3]`; `captions` -> their words and the end, `<int32>[captions, steps]`."""

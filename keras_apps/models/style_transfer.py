@@ -13,9 +13,10 @@ import numpy as np
 import tensorflow as tf
 
 from keras_apps.errors import UserError, check_range
-from keras_apps.layers.feature_networks import DEFAULT_LAYERS, IMAGENET, SCRATCH, FeatureNetwork
+from keras_apps.layers.feature_networks import DEFAULT_LAYERS, FeatureNetwork
 from keras_apps.layers.images import decode_image
 from keras_apps.layers.optimizers import FusedAdam
+from keras_apps.layers.picture_encoders import IMAGENET, SCRATCH, is_inherited
 from keras_apps.layers.style_networks import any_style_network, one_style_network
 from keras_apps.losses import perceptual
 from keras_apps.metrics import pictures as metrics
@@ -248,12 +249,8 @@ class StyleTransfer(ServableModel):
         Raises:
             UserError: where the encoder is another one, whose weights were not read.
         """
-        if self.encoder not in (other.encoder, SCRATCH) and not self.encoder_is_pretrained:
-            raise UserError(
-                f"the model to begin with has encoder {other.encoder}; for {self.encoder} give --encoder_weights too"
-            )
-        skip = (*skip, "style_image")
-        return super().inherit(other, skip if self.encoder == other.encoder else (*skip, "eye"))
+        kept = () if is_inherited(self.encoder, self.encoder_is_pretrained, other.encoder) else ("eye",)
+        return super().inherit(other, (*skip, "style_image", *kept))
 
     def snapshot(self, **changes: Any) -> Self:
         """A copy for inference; it says nothing of its progress unless asked to."""
