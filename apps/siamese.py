@@ -194,10 +194,9 @@ def present(
         return shown | outcome
     gallery = _gallery(options.gallery)
     if "embedding" in outcome:
-        limits = tuple(outcome[name] for name in ("threshold", "false_accept_rate", "false_reject_rate"))
-        gallery.add(shown["class"], outcome["embedding"], limits)
-        gallery.save()
         rates = {name: outcome[name] for name in ("threshold", "false_accept_rate", "false_reject_rate")}
+        gallery.add(shown["class"], outcome["embedding"], tuple(rates.values()))
+        gallery.save()
         return shown | {"gallery": options.gallery} | rates
     nearest, score = gallery.names[outcome["index"]], outcome["scores"][outcome["index"]]
     threshold = gallery.limits[0] if options.threshold is None else options.threshold

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -175,8 +176,12 @@ def requests(options: PredictFlags) -> tuple[str, Iterable[tuple[runner.Line, ru
     return "mix" if options.share else "serving_default", each()
 
 
+# Listed once: the answers may be written to the same folder.
+_files = functools.cache(inputs.files)
+
+
 def _styles(options: PredictFlags) -> list[str]:
-    return [path for style in options.style for path in (inputs.files(style) if Path(style).is_dir() else [style])]
+    return [path for style in options.style for path in (_files(style) if Path(style).is_dir() else [style])]
 
 
 def present(
@@ -187,7 +192,7 @@ def present(
     from keras_apps.files import atomic_file
 
     styles = ["mix"] if options.share else _styles(options) or [""]
-    contents = options.image or inputs.files(options.input)
+    contents = options.image or _files(options.input)
     paths = [[_path(options.output, content, style) for style in styles] for content in contents]
     path = paths[index // len(styles)][index % len(styles)]
 

@@ -147,7 +147,7 @@ def test_a_tensorflow_datasets_set_has_the_contents(tmp_path, monkeypatch):
 
 
 @pytest.mark.shared_data
-@pytest.mark.skipif(not (SHARED / "style").exists(), reason="needs the paintings in ../shared/data/style")
+@pytest.mark.skipif(not (SHARED / "style").exists(), reason=f"no {SHARED}; set KERAS_APPS_SHARED_DATA")
 def test_photos_and_paintings():
     contents, styles = read(style_transfer.load(SHARED / "style").train)
     assert len(contents) == len(styles) == 6
