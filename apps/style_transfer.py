@@ -32,8 +32,8 @@ class ModelFlags:
     """By which content is compared, NAME or NAME:WEIGHT; by default those that suit the encoder."""
     style_layers: tuple[str, ...] = ()
     """By which style is compared, likewise."""
-    statistics: Literal["gram", "moments"] = "gram"
-    """Of a layer that are its style: Gram matrices, or mean and deviation of each channel."""
+    statistics: Literal["gram", "moments"] | None = None
+    """Of a layer that are its style: Gram matrices, or mean and deviation of each channel (default for arbitrary)."""
     content_weight: float = 0.1
     """Of the content's loss; the style's counts once."""
     variation_weight: float = 0.3

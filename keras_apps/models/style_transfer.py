@@ -81,7 +81,8 @@ class StyleTransfer(ServableModel):
         content_layers: by whose features the content is compared, each as `NAME` or `NAME:WEIGHT`; by default those
             that suit the encoder.
         style_layers: by whose statistics the style is compared, likewise; `arbitrary` also paints by them.
-        statistics: `gram` matrices, or `moments`, the mean and deviation of each channel.
+        statistics: `gram` matrices, or `moments`, the mean and deviation of each channel; by default these for
+            `arbitrary`, which is told nothing else of a style.
         content_weight: of the content's loss; the style's counts once.
         variation_weight: of the total variation.
         image_size: of the longer side of the pictures that are worked on, a multiple of 32.
@@ -110,7 +111,7 @@ class StyleTransfer(ServableModel):
         encoder_weights: str = IMAGENET,
         content_layers: Sequence[str] = (),
         style_layers: Sequence[str] = (),
-        statistics: Literal["gram", "moments"] = "gram",
+        statistics: Literal["gram", "moments"] | None = None,
         content_weight: float = 0.1,
         variation_weight: float = 0.3,
         image_size: int = 384,
@@ -132,7 +133,7 @@ class StyleTransfer(ServableModel):
         self.encoder_weights = encoder_weights
         self.content_layers = tuple(content_layers)
         self.style_layers = tuple(style_layers)
-        self.statistics = statistics
+        self.statistics = statistics or ("moments" if method == "arbitrary" else "gram")
         self.content_weight = content_weight
         self.variation_weight = variation_weight
         self.image_size = image_size
@@ -341,8 +342,8 @@ class StyleTransfer(ServableModel):
 
     def losses(
         self, image: tf.Tensor, content: Tensors, style: Statistics, weight: tf.Tensor | float, masks: Masks
-    ) -> tuple[Tensors, Tensors]:
-        """What all methods aim at: `loss` and its unweighted terms, `<float32>[batch]` each; and features.
+    ) -> Tensors:
+        """What all methods aim at: `loss` and its unweighted terms, `<float32>[batch]` each.
 
         Args:
             image: `<float32>[batch, height, width, 3]` of 0 to 255.
@@ -368,7 +369,7 @@ class StyleTransfer(ServableModel):
             "content_loss": content_loss,
             "style_loss": style_loss,
             "variation": variation,
-        }, seen
+        }
 
     # Repainting.
 
@@ -410,7 +411,7 @@ class StyleTransfer(ServableModel):
             share = weight[:, None, None, None]
             image = share * self._painted_alike(content) + (1 - share) * content
         elif self.method == "arbitrary":
-            image = self.paint(content, self.see(content), masks, self.wanted(styles), weight)[0]
+            image = self.paint(content, self.see(content), masks, self.wanted(styles), weight)
         else:
             image, between = self.search(content, size, styles, weight, self.steps, self.scales, self.intermediates)
         if self.keep_colours == "luminance":
@@ -434,7 +435,7 @@ class StyleTransfer(ServableModel):
 
     def paint(
         self, content: tf.Tensor, seen: Tensors, masks: Masks, wanted: Moments, weight: tf.Tensor
-    ) -> tuple[tf.Tensor, Tensors]:
+    ) -> tf.Tensor:
         """Contents in styles, in one pass (`arbitrary`).
 
         Args:
@@ -445,8 +446,7 @@ class StyleTransfer(ServableModel):
             weight: of the style, `<float32>[batch]`, of 0 to 1.
 
         Returns:
-            `<float32>[batch, height, width, 3]` of 0 to 255, but for some pixels beyond; and the features of each level
-            that they were painted by.
+            `<float32>[batch, height, width, 3]` of 0 to 255, but for some pixels beyond.
         """
         share = weight[:, None]
         levels = [content / 127.5 - 1, *(seen[name] for name in self.levels)]
@@ -467,7 +467,7 @@ class StyleTransfer(ServableModel):
             level if number == 0 else level * tf.cast(scales[number], level.dtype)[:, None, None]
             for number, level in enumerate(normalised)
         ]
-        return (self.transfer([*levels, condition]) + 1) * 127.5, dict(zip(self.levels, normalised[1:], strict=True))
+        return (self.transfer([*levels, condition]) + 1) * 127.5
 
     def search(
         self,
@@ -532,7 +532,7 @@ class StyleTransfer(ServableModel):
         def step(number: tf.Tensor, image: tf.Tensor, mean: tf.Tensor, square: tf.Tensor) -> tuple[tf.Tensor, ...]:
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(image)
-                terms, _ = self.losses(image, seen, aim, weight, masks)
+                terms = self.losses(image, seen, aim, weight, masks)
                 # The sum: no picture has to do with another of its batch. Times their pixels, since what one pixel has
                 # to say is little beside Adam's epsilon.
                 loss = pixels * tf.reduce_sum(terms["loss"])
@@ -590,7 +590,7 @@ class StyleTransfer(ServableModel):
         else:
             ema = {"use_ema": averaging > 0, "ema_momentum": averaging or 0.99}
             optimizer = FusedAdam(learning_rate, **ema)
-            names = [*self.term_names, *(["unlike_adain"] if self.method == "arbitrary" else [])]
+            names = list(self.term_names)
         super().compile(optimizer, variables=self.learned_variables, xla=xla, steps_per_execution=steps_per_execution)
         self.trackers = {name: keras.metrics.Mean(name=name) for name in names}
 
@@ -622,7 +622,7 @@ class StyleTransfer(ServableModel):
             for variable in self.learned_variables:
                 tape.watch(variable.value)
             values = self._values(batch)
-            loss = self.replica_mean(next(iter(values.values())) + values.get("unlike_adain", 0.0))
+            loss = self.replica_mean(next(iter(values.values())))
         return values, tape.gradient(loss, self.learned_variables)
 
     def _values(self, batch: Tensors) -> Tensors:
@@ -639,14 +639,8 @@ class StyleTransfer(ServableModel):
             style_seen = self.see(style)
             aim = self.style_statistics(style_seen, _everywhere)
             wanted = self._level_moments(style, style_seen, _everywhere)
-            image, painted_by = self.paint(content, seen, _everywhere, wanted, tf.ones(tf.shape(content)[0]))
-        values, found = self.losses(image, seen, aim, 1.0, _everywhere)
-        if self.method == "arbitrary":
-            # As in Huang 2017, what is painted should be seen as it was meant. That says at every place what the
-            # statistics say of all together, and is learned from sooner.
-            unlike = [perceptual.content_loss(found[name], tf.stop_gradient(each)) for name, each in painted_by.items()]
-            values["unlike_adain"] = tf.add_n(unlike) / len(unlike)
-        return values
+            image = self.paint(content, seen, _everywhere, wanted, tf.ones(tf.shape(content)[0]))
+        return self.losses(image, seen, aim, 1.0, _everywhere)
 
     def _encoder_values(self, views: tf.Tensor) -> Tensors:
         """Whether a view is more like the other one of its picture than like those of the others of its group."""
@@ -748,7 +742,7 @@ class StyleTransfer(ServableModel):
         flat, style_masks = styles.flat()
         aim = self.style_statistics(self.see(flat), style_masks)
         pixels = tf.cast(_pixels(image), tf.float32)
-        terms, _ = self.losses(pixels, self.see(content), aim, given["style_weight"], masks)
+        terms = self.losses(pixels, self.see(content), aim, given["style_weight"], masks)
         return {name: float(value[0]) for name, value in terms.items()}
 
     def sample(self, examples: tf.data.Dataset) -> np.ndarray | None:
