@@ -84,14 +84,6 @@ class DataFlags:
     """Column with the picture's name, where it can't be guessed."""
     caption_key: str | None = None
     """Column with the caption, where it can't be guessed."""
-    max_bad_rows: int = 100
-    """Malformed rows and unreadable pictures to skip before giving up."""
-    validation_fraction: float = 0.1
-    """Of the training pictures, where the data has no validation part."""
-    test_fraction: float = 0.1
-    """Of the training pictures, where the data has no test part."""
-    split_seed: int = 0
-    """What the parts are drawn by."""
 
 
 @dataclasses.dataclass(frozen=True)

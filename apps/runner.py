@@ -38,6 +38,20 @@ class NoFlags:
 
 
 @dataclasses.dataclass(frozen=True)
+class SplitFlags:
+    """What is passed over, and what parts are made where the data has none."""
+
+    max_bad_rows: int = 100
+    """Rows that are malformed and pictures that can't be used to skip before giving up."""
+    validation_fraction: float = 0.1
+    """Of the training examples, where the data has no validation part."""
+    test_fraction: float = 0.1
+    """Of the training examples, where the data has no test part."""
+    split_seed: int = 0
+    """What the parts are drawn by."""
+
+
+@dataclasses.dataclass(frozen=True)
 class App:
     """What one task adds to the verbs.
 
@@ -45,10 +59,11 @@ class App:
         name: of the task: its file here, and its model on a server.
         summary: one line.
         model: `module:class` of the ServableModel.
-        load: `module:function` that reads `--data` into Splits; the fields of `data_flags` are its arguments.
+        load: `module:function` that reads `--data` into Splits; the fields of `data_flags` and `splitting` are its
+            arguments.
         model_flags: dataclass of the model's constructor arguments.
         compile_flags: dataclass of the arguments of its `compile`.
-        data_flags: dataclass of the arguments of `load`.
+        data_flags: dataclass of the arguments of `load` that say what to read.
         predict_flags: dataclass of what `predict` reads requests from.
         requests: `predict_flags` -> the signature, and for each request what its printed line begins with and its
             inputs, of one element each.
@@ -62,6 +77,7 @@ class App:
             `evaluate`, `predict` and `export` take them.
         measuring_flags: dataclass of what else `evaluate` measures with.
         predict_batch: requests that `predict` asks at once.
+        splitting: how parts are made unless other flags are given.
         training: how to train unless other flags are given.
     """
 
@@ -85,6 +101,7 @@ class App:
     answering_flags: type = NoFlags
     measuring_flags: type = NoFlags
     predict_batch: int = 64
+    splitting: SplitFlags = SplitFlags()
     training: TrainingConfig = TrainingConfig()
 
     def model_class(self) -> type[ServableModel]:
@@ -168,7 +185,7 @@ def train(app: App, options: argparse.Namespace) -> None:
     model = dataclasses.asdict(options.model_flags)
     if options.train.init_from:
         model = {name: value for name, value in model.items() if name in options.given}
-    data = dataclasses.asdict(options.data_flags)
+    data = _data_settings(options)
     where = options.train.run_dir
     try:
         fit(
@@ -195,7 +212,7 @@ def evaluate(app: App, options: argparse.Namespace) -> None:
 
     run = RunDirectory(options.evaluate.model)
     model = _changed(app.model_class().load(model_file(options.evaluate.model)), options)
-    data = dataclasses.asdict(options.data_flags)
+    data = _data_settings(options)
     split = options.evaluate.split
     own = run.read_settings()["data"] if run.config_file.exists() else data
     if "data" not in options.given:
@@ -343,6 +360,7 @@ def _parser(app: App) -> Parser:
         train: {
             "train": TrainFlags,
             "data_flags": app.data_flags,
+            "splitting": app.splitting,
             "model_flags": app.model_flags,
             "compile_flags": app.compile_flags,
             "training": app.training,
@@ -352,6 +370,7 @@ def _parser(app: App) -> Parser:
             "measuring": app.measuring_flags,
             "answering": app.answering_flags,
             "data_flags": app.data_flags,
+            "splitting": app.splitting,
         },
         predict: {"answer": AnswerFlags, "answering": app.answering_flags, "predict_flags": app.predict_flags},
         export: {"export": ExportFlags, "answering": app.answering_flags},
@@ -369,6 +388,10 @@ def _parser(app: App) -> Parser:
 def _imported(path: str) -> Any:
     module, name = path.split(":")
     return getattr(importlib.import_module(module), name)
+
+
+def _data_settings(options: argparse.Namespace) -> dict[str, Any]:
+    return dataclasses.asdict(options.data_flags) | dataclasses.asdict(options.splitting)
 
 
 def _changes(options: argparse.Namespace) -> dict[str, Any]:

@@ -72,14 +72,6 @@ class DataFlags:
     """Column with the text, where it can't be guessed."""
     label_key: str | None = None
     """Column with the class, where it can't be guessed."""
-    max_bad_rows: int = 100
-    """Malformed rows to skip before giving up."""
-    validation_fraction: float = 0.1
-    """Of the training rows, where the data has no validation part."""
-    test_fraction: float = 0.1
-    """Of the training rows, where the data has no test part."""
-    split_seed: int = 0
-    """What the parts are drawn by."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -73,14 +73,6 @@ class DataFlags:
     """Feature of a tfds set that is what the class belongs to, where it can't be guessed."""
     invented_alphabets: int | None = None
     """Generated ones to train on besides; by default 60 beside a folder's alphabets, else none."""
-    max_bad_rows: int = 100
-    """Pictures that are unreadable, repeated or alone in their class to skip before giving up."""
-    validation_fraction: float = 0.1
-    """Of the training pictures, where the data has no validation part."""
-    test_fraction: float = 0.1
-    """Of the training pictures, where the data has no test part."""
-    split_seed: int = 0
-    """What the parts are drawn by."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -84,14 +84,6 @@ class DataFlags:
     """Name of the one picture to take for a style, say for feedforward."""
     image_key: str | None = None
     """Feature of a tfds set that is the picture, where it can't be guessed."""
-    max_bad_rows: int = 100
-    """Unreadable pictures to skip before giving up."""
-    validation_fraction: float = 0.1
-    """Of the training pictures, where the data has no validation part."""
-    test_fraction: float = 0.1
-    """Of the training pictures, where the data has no test part."""
-    split_seed: int = 0
-    """What the parts are drawn by."""
 
 
 @dataclasses.dataclass(frozen=True)

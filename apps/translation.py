@@ -75,18 +75,10 @@ class DataFlags:
     """Column or language (of parallel files) to translate."""
     target_key: str | None = None
     """Column or language to translate into."""
-    max_bad_rows: int = 100
-    """Malformed rows to skip before giving up."""
     max_words: int = 100
     """Words of the longer side of a pair to train on."""
     max_ratio: float = 3.0
     """Words of the longer side to those of the shorter, in a pair to train on."""
-    validation_fraction: float = 0.05
-    """Of the training rows, where the data has no validation part."""
-    test_fraction: float = 0.05
-    """Of the training rows, where the data has no test part."""
-    split_seed: int = 0
-    """What the parts are drawn by."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -172,6 +164,7 @@ APP = runner.App(
     model_flags=ModelFlags,
     compile_flags=CompileFlags,
     data_flags=DataFlags,
+    splitting=runner.SplitFlags(validation_fraction=0.05, test_fraction=0.05),
     predict_flags=PredictFlags,
     requests=requests,
     table=table,

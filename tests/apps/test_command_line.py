@@ -28,24 +28,30 @@ def test_flags_are_the_arguments_of_the_python_api(name):
     model = app.model_class()
     module, function = app.load.split(":")
     pairs = [
-        (app.model_flags, model.__init__, {"self", "seed", "vocabulary", "class_names", "palette", "kwargs"}),
-        (app.compile_flags, model.compile, {"self", "xla", "steps_per_execution"}),
-        (app.data_flags, getattr(importlib.import_module(module), function), set()),
+        ((app.model_flags,), model.__init__, {"self", "seed", "vocabulary", "class_names", "palette", "kwargs"}),
+        ((app.compile_flags,), model.compile, {"self", "xla", "steps_per_execution"}),
+        ((app.data_flags, app.splitting), getattr(importlib.import_module(module), function), set()),
     ]
     for flags, target, others in pairs:
         parameters = {n: p for n, p in inspect.signature(target).parameters.items() if n not in others}
-        fields = {field.name: field for field in dataclasses.fields(flags)}
-        assert fields.keys() == parameters.keys(), f"{flags.__name__} against {target.__qualname__}"
-        for field in fields.values():
-            assert field.default == parameters[field.name].default, field.name
-            if isinstance(field.default, (int, float)):
-                assert type(field.default) is type(parameters[field.name].default), field.name
+        defaults = {name: value for group in flags for name, value in defaults_of(group).items()}
+        assert defaults.keys() == parameters.keys(), target.__qualname__
+        for name, value in defaults.items():
+            assert value == parameters[name].default and type(value) is type(parameters[name].default), name
+
+
+def defaults_of(group):
+    """Of a dataclass of flags, or of one with defaults of its own."""
+    is_class = isinstance(group, type)
+    return {
+        field.name: field.default if is_class else getattr(group, field.name) for field in dataclasses.fields(group)
+    }
 
 
 @pytest.mark.parametrize("name", APPS)
 def test_no_flag_has_two_meanings(name):
     app = all_apps()[name]
-    groups = (app.model_flags, app.compile_flags, app.data_flags, TrainingConfig)
+    groups = (app.model_flags, app.compile_flags, app.data_flags, app.splitting, TrainingConfig)
     names = [field.name for group in groups for field in dataclasses.fields(group)]
     assert len(names) == len(set(names))
 
