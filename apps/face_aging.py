@@ -6,11 +6,11 @@ import dataclasses
 import io
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import simple_parsing
 
-from apps import inputs, runner
+from apps import inputs, made_pictures, runner
 from keras_apps.errors import UserError
 from keras_apps.training.config import TrainingConfig
 
@@ -88,24 +88,6 @@ class DataFlags:
     """Column with the age in years, where it can't be guessed."""
     identity_key: str | None = None
     """Column that tells who it is, where it can't be guessed."""
-    max_bad_rows: int = 100
-    """Unreadable pictures and wrong ages to skip before giving up."""
-    validation_fraction: float = 0.1
-    """Of the training faces, where the data has no validation part."""
-    test_fraction: float = 0.1
-    """Of the training faces, where the data has no test part."""
-    split_seed: int = 0
-    """What the parts are drawn by."""
-
-
-@dataclasses.dataclass(frozen=True)
-class MeasuringFlags:
-    """What FID and KID see pictures with."""
-
-    features: str = "scratch"
-    """scratch (a fixed random net), squeezenet, or a keras.applications name (InceptionV3, ...)."""
-    feature_weights: str = ""
-    """Of a pre-trained one: imagenet, which Keras fetches (not for squeezenet), or a weights .h5; empty for scratch."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -179,18 +161,6 @@ def _draw_row(encoded: list[bytes], path: Path) -> None:
     draw_tiles(np.stack(pictures)[None], path)
 
 
-def measure(model: Any, examples: Any, batch_size: int, options: MeasuringFlags) -> runner.Line:
-    """The model's metrics, with FID and KID."""
-    from keras_apps.layers.picture_features import extractor
-
-    return model.measure(examples, batch_size, extractor(options.features, options.feature_weights))
-
-
-def table(metrics: runner.Line) -> list[str]:
-    """The metrics for the terminal."""
-    return [f"{name:<26} {value:.4f}" for name, value in metrics.items() if isinstance(value, float)]
-
-
 APP = runner.App(
     name="face_aging",
     summary="A face in, the same person at another age out.",
@@ -201,11 +171,11 @@ APP = runner.App(
     data_flags=DataFlags,
     predict_flags=PredictFlags,
     requests=requests,
-    measure=measure,
-    table=table,
+    measure=made_pictures.measure,
+    table=made_pictures.table,
     present=present,
     answering_flags=AnsweringFlags,
-    measuring_flags=MeasuringFlags,
+    measuring_flags=made_pictures.MeasuringFlags,
     training=TrainingConfig(epochs=15, batch_size=16, patience=0),
 )
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import simple_parsing
 
-from apps import inputs, runner
+from apps import inputs, made_pictures, runner
 from keras_apps.errors import UserError
 from keras_apps.training.config import TrainingConfig
 
@@ -66,24 +66,6 @@ class DataFlags:
     """Feature of a tfds set that is the input, where it can't be guessed."""
     target_key: str | None = None
     """Feature of a tfds set that is the target, where it can't be guessed."""
-    max_bad_rows: int = 100
-    """Unreadable pictures and pairs that don't fit to skip before giving up."""
-    validation_fraction: float = 0.1
-    """Of the training pairs, where the data has no validation part."""
-    test_fraction: float = 0.1
-    """Of the training pairs, where the data has no test part."""
-    split_seed: int = 0
-    """What the parts are drawn by."""
-
-
-@dataclasses.dataclass(frozen=True)
-class MeasuringFlags:
-    """What FID and KID see pictures with."""
-
-    features: str = "scratch"
-    """scratch (a fixed random net), squeezenet, or a keras.applications name (InceptionV3, ...)."""
-    feature_weights: str = ""
-    """Of a pre-trained one: imagenet, which Keras fetches (not for squeezenet), or a weights .h5; empty for scratch."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,20 +100,11 @@ def present(
     return shown | {"output": str(path)}
 
 
-def measure(model: Any, examples: Any, batch_size: int, options: MeasuringFlags) -> runner.Line:
-    """The model's metrics, with FID and KID."""
-    from keras_apps.layers.picture_features import extractor
-
-    return model.measure(examples, batch_size, extractor(options.features, options.feature_weights))
-
-
 def table(metrics: runner.Line) -> list[str]:
     """The metrics for the terminal."""
-    lines = [f"{name:<26} {value:.4f}" for name, value in metrics.items() if isinstance(value, float)]
     # Of a colour that neither has, there is no IoU.
     of_colours = zip(metrics.get("colours", ()), metrics.get("iou", ()), strict=True)
-    lines += [f"{f'IoU of {colour}':<26} {iou:.4f}" for colour, iou in of_colours if iou is not None]
-    return lines
+    return made_pictures.table(metrics | {f"IoU of {colour}": iou for colour, iou in of_colours})
 
 
 APP = runner.App(
@@ -144,10 +117,10 @@ APP = runner.App(
     data_flags=DataFlags,
     predict_flags=PredictFlags,
     requests=requests,
-    measure=measure,
+    measure=made_pictures.measure,
     table=table,
     present=present,
-    measuring_flags=MeasuringFlags,
+    measuring_flags=made_pictures.MeasuringFlags,
     training=TrainingConfig(epochs=50, batch_size=4, patience=0),
 )
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import simple_parsing
 
-from apps import inputs, runner
+from apps import inputs, made_pictures, runner
 from keras_apps.errors import UserError, check_range
 from keras_apps.training.config import TrainingConfig
 
@@ -88,24 +88,6 @@ class DataFlags:
     """Column with the picture's name, where it can't be guessed."""
     caption_key: str | None = None
     """Column with the caption, or of a tfds set one with a class, where it can't be guessed."""
-    max_bad_rows: int = 100
-    """Malformed rows and unreadable pictures to skip before giving up."""
-    validation_fraction: float = 0.1
-    """Of the training pictures, where the data has no validation part."""
-    test_fraction: float = 0.1
-    """Of the training pictures, where the data has no test part."""
-    split_seed: int = 0
-    """What the parts are drawn by."""
-
-
-@dataclasses.dataclass(frozen=True)
-class MeasuringFlags:
-    """What FID and KID see pictures with."""
-
-    features: str = "scratch"
-    """scratch (a fixed random net), squeezenet, or a keras.applications name (InceptionV3, ...)."""
-    feature_weights: str = ""
-    """Of a pre-trained one: imagenet, which Keras fetches (not for squeezenet), or a weights .h5; empty for scratch."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -212,15 +194,13 @@ def _draw_sheet(options: PredictFlags, count: int) -> None:
         )
 
 
-def measure(model: Any, examples: Any, batch_size: int, options: MeasuringFlags) -> runner.Line:
+def measure(model: Any, examples: Any, batch_size: int, options: made_pictures.MeasuringFlags) -> runner.Line:
     """The model's metrics, with FID and KID, and how often pictures have what their sentences say of a flower.
 
     The dominant colour is measured in any pictures; what the generated flowers are measured by, only where it is found
     in true pictures.
     """
-    from keras_apps.layers.picture_features import extractor
-
-    metrics = model.measure(examples, batch_size, extractor(options.features, options.feature_weights))
+    metrics = made_pictures.measure(model, examples, batch_size, options)
     texts, seeds = zip(*((answer["text"], answer["seed"]) for answer in metrics["answers"]), strict=True)
     true = (example["image"] for example in examples.as_numpy_iterator())
     of_made, of_true = (agreements(texts, pictures) for pictures in (model.pictures(texts, seeds, batch_size), true))
@@ -251,11 +231,6 @@ def agreements(texts: Iterable[str], pictures: Iterable[Any]) -> dict[str, float
     return {name: sum(each) / len(each) for name, each in found.items()}
 
 
-def table(metrics: runner.Line) -> list[str]:
-    """The metrics for the terminal."""
-    return [f"{name:<26} {value:.4f}" for name, value in metrics.items() if isinstance(value, float)]
-
-
 APP = runner.App(
     name="text_to_image",
     summary="A sentence in, a picture of it out.",
@@ -267,9 +242,9 @@ APP = runner.App(
     predict_flags=PredictFlags,
     requests=requests,
     measure=measure,
-    table=table,
+    table=made_pictures.table,
     present=present,
-    measuring_flags=MeasuringFlags,
+    measuring_flags=made_pictures.MeasuringFlags,
     training=TrainingConfig(epochs=40, batch_size=32, patience=12),
 )
 

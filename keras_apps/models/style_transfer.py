@@ -433,9 +433,7 @@ class StyleTransfer(ServableModel):
             tuple(styles.mixed(each) for each in pair) for pair in self._level_moments(image, self.see(image), masks)
         ]
 
-    def paint(
-        self, content: tf.Tensor, seen: Tensors, masks: Masks, wanted: Moments, weight: tf.Tensor
-    ) -> tf.Tensor:
+    def paint(self, content: tf.Tensor, seen: Tensors, masks: Masks, wanted: Moments, weight: tf.Tensor) -> tf.Tensor:
         """Contents in styles, in one pass (`arbitrary`).
 
         Args:
