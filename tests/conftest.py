@@ -1,6 +1,8 @@
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# What is compiled here runs a few times on little.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 if "PYTEST_XDIST_WORKER" in os.environ:
     # There are as many workers as cores; more threads only wait for each other.
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
