@@ -18,13 +18,6 @@ from tests import warm_process
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def pytest_itemcollected(item):
-    """Keeps tests that share what was trained in one process: those of a file, or of an app's promises."""
-    parameters = getattr(item, "callspec", None)
-    task = parameters.params.get("task") if parameters else None
-    item.add_marker(pytest.mark.xdist_group(task if isinstance(task, str) else item.nodeid.split("::")[0]))
-
-
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item):
     if "keras" in sys.modules:
