@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar, Literal, Self
 
 import keras
@@ -13,6 +12,19 @@ import numpy as np
 import tensorflow as tf
 
 from keras_apps.errors import UserError, check_range
+from keras_apps.layers.canvases import (
+    CanvasMasks,
+    Masks,
+    Styles,
+    everywhere,
+    fitted,
+    grown,
+    inner_size,
+    lit,
+    resized,
+    shrunk,
+    to_pixels,
+)
 from keras_apps.layers.feature_networks import DEFAULT_LAYERS, FeatureNetwork
 from keras_apps.layers.images import decode_image
 from keras_apps.layers.optimizers import FusedAdam
@@ -45,8 +57,6 @@ Statistics = dict[str, tuple[tf.Tensor, ...]]
 """Of each style layer, what its loss compares."""
 Moments = list[tuple[tf.Tensor, tf.Tensor]]
 """Of each level, the mean and deviation of its channels."""
-Masks = Callable[[tf.Tensor], tf.Tensor | None]
-"""Of features, which of their places count; None for all."""
 _CHOICES = {
     "method": ("optimise", "feedforward", "arbitrary"),
     "encoder": tuple(DEFAULT_LAYERS),
@@ -242,7 +252,7 @@ class StyleTransfer(ServableModel):
             if roles.count("style") > 1:
                 logger.info("the first of %d styles is learned; choose one with --style", roles.count("style"))
             style = next(iter(examples.filter(lambda example: example["role"] == "style")))["image"]
-            self.style_image.assign(tf.cast(_fitted(style, 2 * self.crop_size), tf.float32))
+            self.style_image.assign(tf.cast(fitted(style, 2 * self.crop_size), tf.float32))
 
     def inherit(self, other: ServableModel, skip: Sequence[str] = ()) -> tuple[int, int]:
         """Copies the weights that fit, but for the picture of the style; of an encoder only where it is the same.
@@ -265,7 +275,7 @@ class StyleTransfer(ServableModel):
         offset = (size - kept) // 2
         image = example["image"][offset[0] : offset[0] + kept[0], offset[1] : offset[1] + kept[1]]
         scaled = tf.maximum(kept * self.wanted_side // shorter, self.wanted_side)
-        return {"image": _resized(image, scaled), "is_style": example["role"] == "style"}
+        return {"image": resized(image, scaled), "is_style": example["role"] == "style"}
 
     def batches(
         self, examples: tf.data.Dataset, batch_size: int, training: bool, seed: int | tf.Tensor = 0
@@ -317,7 +327,7 @@ class StyleTransfer(ServableModel):
         side = tf.random.stateless_uniform([], of_side, least, self.wanted_side + 1, tf.int32)
         room = tf.cast(tf.shape(image)[:2] - side, tf.float32)
         row, column = tf.unstack(tf.cast(tf.random.stateless_uniform([2], of_place) * (room + 1), tf.int32))
-        square = _resized(image[row : row + side, column : column + side], [self.crop_size] * 2)
+        square = resized(image[row : row + side, column : column + side], [self.crop_size] * 2)
         return tf.image.stateless_random_flip_left_right(square, of_flip)
 
     def _view(self, image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
@@ -386,11 +396,11 @@ class StyleTransfer(ServableModel):
         del training
         content = tf.cast(inputs["content"], tf.float32)
         size = tf.tile(tf.shape(content)[None, 1:3], [tf.shape(content)[0], 1])
-        styles = _Styles.filling(tf.cast(inputs["style"], tf.float32)) if "style" in inputs else None
+        styles = Styles.filling(tf.cast(inputs["style"], tf.float32)) if "style" in inputs else None
         return self.repaint(content, size, styles, tf.ones(tf.shape(content)[0]))[0]
 
     def repaint(
-        self, content: tf.Tensor, size: tf.Tensor, styles: _Styles | None, weight: tf.Tensor
+        self, content: tf.Tensor, size: tf.Tensor, styles: Styles | None, weight: tf.Tensor
     ) -> tuple[tf.Tensor, list[tf.Tensor]]:
         """Contents in styles, as they are answered.
 
@@ -403,7 +413,7 @@ class StyleTransfer(ServableModel):
         Returns:
             The pictures, of 0 to 255, and those of the way to them.
         """
-        masks = _Masks(tf.shape(content)[1:3], size)
+        masks = CanvasMasks(tf.shape(content)[1:3], size)
         between: list[tf.Tensor] = []
         if styles is not None and self.keep_colours == "matched":
             styles = styles.with_colours_of(content, masks)
@@ -415,7 +425,7 @@ class StyleTransfer(ServableModel):
         else:
             image, between = self.search(content, size, styles, weight, self.steps, self.scales, self.intermediates)
         if self.keep_colours == "luminance":
-            image, *between = (_lit(content, each) for each in (image, *between))
+            image, *between = (lit(content, each) for each in (image, *between))
         return image, between
 
     def _painted_alike(self, content: tf.Tensor) -> tf.Tensor:
@@ -426,7 +436,7 @@ class StyleTransfer(ServableModel):
         levels = [image / 127.5 - 1, *(seen[name] for name in self.levels)]
         return [perceptual.moments(level, masks(level)) for level in levels]
 
-    def wanted(self, styles: _Styles) -> Moments:
+    def wanted(self, styles: Styles) -> Moments:
         """The moments of styles at each level, mixed."""
         image, masks = styles.flat()
         return [
@@ -471,7 +481,7 @@ class StyleTransfer(ServableModel):
         self,
         content: tf.Tensor,
         size: tf.Tensor,
-        styles: _Styles,
+        styles: Styles,
         weight: tf.Tensor,
         steps: int,
         scales: int,
@@ -495,8 +505,8 @@ class StyleTransfer(ServableModel):
             scales -= 1
         image, between = content, []
         for factor in [2**scale for scale in reversed(range(scales))]:
-            small = _shrunk(content, factor)
-            masks = _Masks(tf.shape(small)[1:3], tf.maximum(size // factor, 1))
+            small = shrunk(content, factor)
+            masks = CanvasMasks(tf.shape(small)[1:3], tf.maximum(size // factor, 1))
             of_styles, style_masks = styles.shrunk(factor).flat()
             aim = {
                 name: tuple(styles.mixed(each) for each in statistics)
@@ -504,7 +514,7 @@ class StyleTransfer(ServableModel):
             }
             seen = self.see(small)
             # What the coarser search changed, in the picture with all its detail.
-            image = small if image is content else small + _grown(image - _shrunk(content, 2 * factor))
+            image = small if image is content else small + grown(image - shrunk(content, 2 * factor))
             stops = [round(steps * part / (intermediates + 1)) for part in range(1, intermediates + 2)]
             last = stops if factor == 1 else [steps]
             state = (tf.constant(0), tf.clip_by_value(image, 0, 255), tf.zeros_like(image), tf.zeros_like(image))
@@ -631,14 +641,14 @@ class StyleTransfer(ServableModel):
         if self.method == "feedforward":
             image = self._painted_alike(content)
             # The same for all, so that it is computed once.
-            aim = self.style_statistics(self.see(tf.convert_to_tensor(self.style_image)[None]), _everywhere)
+            aim = self.style_statistics(self.see(tf.convert_to_tensor(self.style_image)[None]), everywhere)
         else:
             style = tf.cast(batch["style"], tf.float32)
             style_seen = self.see(style)
-            aim = self.style_statistics(style_seen, _everywhere)
-            wanted = self._level_moments(style, style_seen, _everywhere)
-            image = self.paint(content, seen, _everywhere, wanted, tf.ones(tf.shape(content)[0]))
-        return self.losses(image, seen, aim, 1.0, _everywhere)
+            aim = self.style_statistics(style_seen, everywhere)
+            wanted = self._level_moments(style, style_seen, everywhere)
+            image = self.paint(content, seen, everywhere, wanted, tf.ones(tf.shape(content)[0]))
+        return self.losses(image, seen, aim, 1.0, everywhere)
 
     def _encoder_values(self, views: tf.Tensor) -> Tensors:
         """Whether a view is more like the other one of its picture than like those of the others of its group."""
@@ -689,7 +699,7 @@ class StyleTransfer(ServableModel):
             made = self._run("answered", given).numpy()
             row = {"seconds": time.monotonic() - began} | self._judged(made, given)
             height, width = self._opened(given)[1].numpy()[0]
-            both = (np.asarray(each)[:, :height, :width] for each in (_pixels(made), given["content"]))
+            both = (np.asarray(each)[:, :height, :width] for each in (to_pixels(made), given["content"]))
             row["ssim"] = float(metrics.ssim(*both)[0])
             if optimum_steps:
                 for name, steps, scales in (("steps_50", 50, 1), ("optimum", optimum_steps, self.scales)):
@@ -709,13 +719,13 @@ class StyleTransfer(ServableModel):
         return images
 
     def _own_style(self) -> np.ndarray:
-        return _pixels(tf.convert_to_tensor(self.style_image)).numpy()
+        return to_pixels(tf.convert_to_tensor(self.style_image)).numpy()
 
     def _asked(self, content: np.ndarray, style: np.ndarray) -> Tensors:
         """One content and one style, as `decode` gives them."""
         size = tf.constant([content.shape[:2]])
-        fitted = self._trimmed(_fitted(tf.constant(content), self.image_size)[None], size)
-        return {"content": fitted, "size": size, "style_weight": tf.ones(1)} | _Styles.of_one(
+        trimmed = self._trimmed(fitted(tf.constant(content), self.image_size)[None], size)
+        return {"content": trimmed, "size": size, "style_weight": tf.ones(1)} | Styles.of_one(
             style, self.style_size
         ).tensors()
 
@@ -736,10 +746,10 @@ class StyleTransfer(ServableModel):
     def _judged(self, image: tf.Tensor, given: Tensors) -> dict[str, float]:
         """The losses of what was made, in the pixels that are served."""
         content, size, styles = self._opened(given)
-        masks = _Masks(tf.shape(content)[1:3], size)
+        masks = CanvasMasks(tf.shape(content)[1:3], size)
         flat, style_masks = styles.flat()
         aim = self.style_statistics(self.see(flat), style_masks)
-        pixels = tf.cast(_pixels(image), tf.float32)
+        pixels = tf.cast(to_pixels(image), tf.float32)
         terms = self.losses(pixels, self.see(content), aim, given["style_weight"], masks)
         return {name: float(value[0]) for name, value in terms.items()}
 
@@ -751,7 +761,7 @@ class StyleTransfer(ServableModel):
         batch = next(iter(self.batches(prepared, _SHOWN, False)))
         if getattr(self, "_maker", None) is None:
             self._maker = tf.function(self.call, autograph=False, reduce_retracing=True)
-        rows = [batch["content"], _pixels(self._maker(batch))]
+        rows = [batch["content"], to_pixels(self._maker(batch))]
         return tf.stack([rows[0], batch["style"], rows[1]] if "style" in batch else rows).numpy()
 
     # Answers.
@@ -813,7 +823,7 @@ class StyleTransfer(ServableModel):
 
         def one(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             image = decode_image(encoded)
-            return _fitted(image, self.image_size), tf.shape(image)[:2]
+            return fitted(image, self.image_size), tf.shape(image)[:2]
 
         spec = (tf.TensorSpec([self.image_size, self.image_size, 3], tf.uint8), tf.TensorSpec([2], tf.int32))
         with tf.control_dependencies(checks):
@@ -833,22 +843,22 @@ class StyleTransfer(ServableModel):
             "style {} of the request is empty; give the bytes of a picture",
         )
         with tf.control_dependencies([given]):
-            return found | _Styles.decoded(encoded, shares, self.style_size).tensors()
+            return found | Styles.decoded(encoded, shares, self.style_size).tensors()
 
     def _trimmed(self, content: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
         """Pictures that fill three quarters of the square's height or width, or less, without the last quarter."""
-        inner = tf.reduce_max(_inner_size(size, self.image_size), axis=0)
+        inner = tf.reduce_max(inner_size(size, self.image_size), axis=0)
         most, three_quarters = self.image_size, 3 * self.image_size // 4
         height, width = tf.unstack(tf.where(inner <= three_quarters, three_quarters, most))
         return content[:, :height, :width]
 
-    def _opened(self, inputs: Tensors) -> tuple[tf.Tensor, tf.Tensor, _Styles | None]:
+    def _opened(self, inputs: Tensors) -> tuple[tf.Tensor, tf.Tensor, Styles | None]:
         """The contents, from 0 to 255, their sizes without what fills up, and the styles."""
         styles = None
         if "styles" in inputs:
             images = tf.cast(inputs["styles"], tf.float32)
-            styles = _Styles(images, inputs["style_sizes"], inputs["shares"])
-        return tf.cast(inputs["content"], tf.float32), _inner_size(inputs["size"], self.image_size), styles
+            styles = Styles(images, inputs["style_sizes"], inputs["shares"])
+        return tf.cast(inputs["content"], tf.float32), inner_size(inputs["size"], self.image_size), styles
 
     def _core(self, inputs: Tensors) -> Tensors:
         content, size, styles = self._opened(inputs)
@@ -858,126 +868,14 @@ class StyleTransfer(ServableModel):
     def _encode(self, outputs: Tensors) -> Tensors:
         def one(values: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
             images, size = values
-            inner = _inner_size(size, self.image_size)
+            inner = inner_size(size, self.image_size)
             images = tf.image.resize(images[:, : inner[0], : inner[1]], size, "bicubic", antialias=True)
-            return tf.map_fn(tf.io.encode_png, _pixels(images), fn_output_signature=tf.string)
+            return tf.map_fn(tf.io.encode_png, to_pixels(images), fn_output_signature=tf.string)
 
         spec = tf.TensorSpec([1 + self.intermediates], tf.string)
         png = tf.map_fn(one, (outputs["image"], outputs["size"]), fn_output_signature=spec)
         found = {"image_bytes": png[:, 0]}
         return found | ({"intermediate_bytes": png[:, 1:]} if self.intermediates else {})
-
-
-class _Masks:
-    """Which places of a grid over pictures count, `<float32>[batch, rows, columns]`.
-
-    Args:
-        outer: `<int32>[2]`, the height and width of all pictures of the batch.
-        inner: `<int32>[batch, 2]`, that of each without what fills it up, at the top left.
-    """
-
-    def __init__(self, outer: tf.Tensor, inner: tf.Tensor):
-        self._shares = tf.cast(inner, tf.float32) / tf.cast(outer, tf.float32)
-
-    def __call__(self, grid: tf.Tensor) -> tf.Tensor:
-        rows, columns = (
-            tf.cast(tf.range(count), tf.float32) / tf.cast(count, tf.float32) < self._shares[:, axis, None]
-            for axis, count in enumerate(tf.unstack(tf.shape(grid)[1:3]))
-        )
-        return tf.cast(rows[:, :, None] & columns[:, None], tf.float32)
-
-
-def _everywhere(grid: tf.Tensor) -> None:
-    """Where nothing fills up, every place counts."""
-    del grid
-
-
-@dataclasses.dataclass(frozen=True)
-class _Styles:
-    """The styles of each content.
-
-    Args:
-        images: `<float32>[batch, styles, size, size, 3]` of 0 to 255.
-        sizes: `<int32>[batch, styles, 2]`, of each without what fills it up.
-        shares: `<float32>[batch, styles]`.
-    """
-
-    images: tf.Tensor
-    sizes: tf.Tensor
-    shares: tf.Tensor
-
-    @classmethod
-    def of_one(cls, style: np.ndarray, longest: int) -> _Styles:
-        """One style for one content, from `<uint8>[height, width, 3]`."""
-        size = _inner_size(tf.constant(style.shape[:2]), longest)
-        return cls(_fitted(tf.constant(style), longest)[None, None], size[None, None], tf.ones([1, 1]))
-
-    @classmethod
-    def filling(cls, styles: tf.Tensor) -> _Styles:
-        """One style for each content, `<float32>[batch, size, size, 3]`, none of them filled up."""
-        shape = tf.shape(styles)
-        return cls(styles[:, None], tf.tile(shape[None, None, 1:3], [shape[0], 1, 1]), tf.ones([shape[0], 1]))
-
-    @classmethod
-    def decoded(cls, encoded: tf.Tensor, shares: tf.Tensor, longest: int) -> _Styles:
-        """From the bytes `<string>[batch, styles]`."""
-
-        def one(each: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            image = decode_image(each)
-            return _fitted(image, longest), _inner_size(tf.shape(image)[:2], longest)
-
-        spec = (tf.TensorSpec([longest, longest, 3], tf.uint8), tf.TensorSpec([2], tf.int32))
-        images, sizes = tf.map_fn(one, tf.reshape(encoded, [-1]), fn_output_signature=spec)
-        shape = tf.shape(encoded)
-        return cls(
-            tf.reshape(images, [shape[0], shape[1], longest, longest, 3]),
-            tf.reshape(sizes, [shape[0], shape[1], 2]),
-            shares / tf.reduce_sum(shares, axis=-1, keepdims=True),
-        )
-
-    def tensors(self) -> Tensors:
-        """As they pass from `decode` to `core`."""
-        return {"styles": self.images, "style_sizes": self.sizes, "shares": self.shares}
-
-    def flat(self) -> tuple[tf.Tensor, _Masks]:
-        """All one after the other, `<float32>[batch * styles, size, size, 3]`, and which of their places count."""
-        shape = tf.shape(self.images)
-        flat = tf.reshape(tf.cast(self.images, tf.float32), [-1, shape[2], shape[3], 3])
-        return flat, _Masks(shape[2:4], tf.reshape(self.sizes, [-1, 2]))
-
-    def mixed(self, values: tf.Tensor) -> tf.Tensor:
-        """What was computed of each, `<float32>[batch * styles, ...]`, mixed by the shares, `[batch, ...]`."""
-        each = tf.reshape(values, tf.concat([tf.shape(self.shares), tf.shape(values)[1:]], axis=0))
-        shares = tf.reshape(self.shares, tf.concat([tf.shape(self.shares), tf.ones_like(tf.shape(values)[1:])], axis=0))
-        return tf.ensure_shape(tf.reduce_sum(shares * each, axis=1), [None, *values.shape[1:]])
-
-    def shrunk(self, factor: int) -> _Styles:
-        """The same, that many times smaller."""
-        flat, _ = self.flat()
-        small = _shrunk(flat, factor)
-        images = tf.reshape(small, tf.concat([tf.shape(self.images)[:2], tf.shape(small)[1:]], axis=0))
-        return _Styles(images, tf.maximum(self.sizes // factor, 1), self.shares)
-
-    def with_colours_of(self, content: tf.Tensor, masks: Masks) -> _Styles:
-        """The same in the content's mean colour and covariance of colours, by Cholesky's factors of both."""
-        flat, style_masks = self.flat()
-        mean, factor = _colours(content, masks(content))
-        count = tf.shape(self.shares)[1]
-        mean, factor = tf.repeat(mean, count, axis=0), tf.repeat(factor, count, axis=0)
-        own_mean, own_factor = _colours(flat, style_masks(flat))
-        change = tf.matmul(factor, tf.linalg.triangular_solve(own_factor, tf.eye(3, batch_shape=[tf.shape(flat)[0]])))
-        moved = tf.einsum("nhwc,ndc->nhwd", flat - own_mean[:, None, None], change) + mean[:, None, None]
-        return _Styles(tf.reshape(tf.clip_by_value(moved, 0, 255), tf.shape(self.images)), self.sizes, self.shares)
-
-
-def _colours(image: tf.Tensor, mask: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """The mean colour `<float32>[batch, 3]`, and Cholesky's factor of the colours' covariance."""
-    share = (mask / tf.reduce_sum(mask, axis=[1, 2], keepdims=True))[..., None]
-    mean = tf.reduce_sum(share * image, axis=[1, 2])
-    apart = image - mean[:, None, None]
-    covariance = tf.einsum("nhwc,nhwd->ncd", share * apart, apart)
-    # A picture of one colour has none.
-    return mean, tf.linalg.cholesky(covariance + tf.eye(3))
 
 
 def _without_noise(
@@ -986,43 +884,6 @@ def _without_noise(
     """Moments for AdaIN by which channels that hardly vary are not blown up to whatever another picture has there."""
     least = _LEAST_DEVIATION * tf.sqrt(tf.reduce_mean(tf.square(own[1]), axis=-1, keepdims=True))
     return (own[0], own[1] + least), (wanted[0], wanted[1] + least)
-
-
-def _lit(colours: tf.Tensor, light: tf.Tensor) -> tf.Tensor:
-    """One picture's colours in another's light: Y of YIQ is the other's, I and Q are its own."""
-    weights = tf.constant([0.299, 0.587, 0.114])
-    return colours + tf.reduce_sum(weights * (light - colours), axis=-1, keepdims=True)
-
-
-def _inner_size(size: tf.Tensor, longest: int) -> tf.Tensor:
-    """`<int32>[..., 2]` of a picture -> what it has where its longer side is `longest`."""
-    scale = longest / tf.cast(tf.reduce_max(size, axis=-1, keepdims=True), tf.float32)
-    return tf.clip_by_value(tf.cast(tf.round(tf.cast(size, tf.float32) * scale), tf.int32), 1, longest)
-
-
-def _fitted(image: tf.Tensor, longest: int) -> tf.Tensor:
-    """`<uint8>[height, width, 3]` -> `<uint8>[longest, longest, 3]`, whole, at the top left, and mirrored beyond it."""
-    size = _inner_size(tf.shape(image)[:2], longest)
-    inner = _resized(image, size)
-    rows, columns = (tf.range(longest) % (2 * size[axis]) for axis in (0, 1))
-    rows, columns = (tf.minimum(places, 2 * size[axis] - 1 - places) for axis, places in enumerate((rows, columns)))
-    return tf.ensure_shape(tf.gather(tf.gather(inner, rows), columns, axis=1), [longest, longest, 3])
-
-
-def _resized(image: tf.Tensor, size: tf.Tensor | Sequence[int]) -> tf.Tensor:
-    return _pixels(tf.image.resize(image, size, "bicubic", antialias=True))
-
-
-def _shrunk(image: tf.Tensor, factor: int) -> tf.Tensor:
-    return tf.nn.avg_pool2d(image, factor, factor, "VALID") if factor > 1 else image
-
-
-def _grown(image: tf.Tensor) -> tf.Tensor:
-    return tf.image.resize(image, 2 * tf.shape(image)[1:3], "bilinear")
-
-
-def _pixels(image: tf.Tensor) -> tf.Tensor:
-    return tf.saturate_cast(tf.round(image), tf.uint8)
 
 
 def _example(height: int, width: int, period: int) -> bytes:

@@ -4,7 +4,8 @@ import tensorflow as tf
 
 from keras_apps.data import demo_textures
 from keras_apps.errors import UserError
-from keras_apps.models.style_transfer import StyleTransfer, _fitted, _inner_size, _lit, _Masks, _Styles
+from keras_apps.layers.canvases import CanvasMasks, Styles, fitted, inner_size, lit
+from keras_apps.models.style_transfer import StyleTransfer
 
 SMALL = {
     "content_layers": ["conv2_1"],
@@ -173,14 +174,14 @@ def test_the_shape_of_a_style_is_kept_and_what_fills_up_does_not_count():
     """A style that is squashed to a square has other strokes than the picture."""
     wide = np.zeros((30, 90, 3), np.uint8)
     wide[:, 30:60] = 255
-    fitted = _fitted(tf.constant(wide), 96).numpy()
-    assert _inner_size(tf.constant([30, 90]), 96).numpy().tolist() == [32, 96]
+    whole = fitted(tf.constant(wide), 96).numpy()
+    assert inner_size(tf.constant([30, 90]), 96).numpy().tolist() == [32, 96]
     # A square of 32 is white in the picture, and mirrored below it.
-    assert (fitted[:, 36:60] > 250).all() and (fitted[:, :28] < 5).all() and (fitted[:, 68:] < 5).all()
+    assert (whole[:, 36:60] > 250).all() and (whole[:, :28] < 5).all() and (whole[:, 68:] < 5).all()
     steps = np.arange(40, dtype=np.uint8)[:, None, None] * np.ones((40, 80, 3), np.uint8)
-    mirrored = _fitted(tf.constant(steps), 80).numpy()
+    mirrored = fitted(tf.constant(steps), 80).numpy()
     np.testing.assert_array_equal(mirrored[40:], mirrored[39::-1])
-    mask = _Masks(tf.constant([96, 96]), tf.constant([[32, 96]]))(tf.zeros([1, 24, 24, 5])).numpy()
+    mask = CanvasMasks(tf.constant([96, 96]), tf.constant([[32, 96]]))(tf.zeros([1, 24, 24, 5])).numpy()
     assert mask[0, :8].all() and not mask[0, 8:].any()
 
 
@@ -194,7 +195,7 @@ def test_contents_are_worked_on_in_no_more_than_they_need(searcher):
 
 def test_light_from_one_picture_and_colours_from_the_other():
     colours, light = (tf.constant(np.random.default_rng(n).uniform(60, 200, (1, 4, 4, 3)), tf.float32) for n in (0, 1))
-    made = tf.image.rgb_to_yiq(_lit(colours, light)).numpy()
+    made = tf.image.rgb_to_yiq(lit(colours, light)).numpy()
     np.testing.assert_allclose(made[..., 0], tf.image.rgb_to_yiq(light)[..., 0], rtol=1e-3)
     np.testing.assert_allclose(made[..., 1:], tf.image.rgb_to_yiq(colours)[..., 1:], atol=0.2)
 
@@ -202,8 +203,8 @@ def test_light_from_one_picture_and_colours_from_the_other():
 def test_a_matched_style_has_the_contents_colours():
     rng = np.random.default_rng(0)
     content = tf.constant(rng.normal([120, 90, 60], [20, 10, 5], (1, 40, 40, 3)), tf.float32)
-    style = _Styles.filling(tf.constant(rng.normal([150, 150, 140], [5, 15, 20], (1, 32, 32, 3)), tf.float32))
-    matched = style.with_colours_of(content, _Masks(tf.constant([40, 40]), tf.constant([[40, 40]]))).images[0, 0]
+    style = Styles.filling(tf.constant(rng.normal([150, 150, 140], [5, 15, 20], (1, 32, 32, 3)), tf.float32))
+    matched = style.with_colours_of(content, CanvasMasks(tf.constant([40, 40]), tf.constant([[40, 40]]))).images[0, 0]
     found, wanted = (np.reshape(each, [-1, 3]).T for each in (matched, content[0]))
     np.testing.assert_allclose(found.mean(1), wanted.mean(1), atol=0.5)
     np.testing.assert_allclose(np.cov(found), np.cov(wanted), rtol=0.03, atol=2)
@@ -259,7 +260,7 @@ def test_a_feedforward_model_learns_the_first_style_and_takes_no_other():
     history = fit(model, "transfer", 30, learning_rate=3e-3)
     assert history[-1]["loss"] < 0.8 * history[0]["loss"]
     style = next(iter(pictures().filter(lambda example: example["role"] == "style")))["image"].numpy()
-    np.testing.assert_array_equal(model._own_style(), _fitted(tf.constant(style), 128).numpy())
+    np.testing.assert_array_equal(model._own_style(), fitted(tf.constant(style), 128).numpy())
     np.testing.assert_allclose(ask(model, png(64, 64), weight=0.0), picture(64, 64), atol=1)
     assert list(model.signatures()) == ["serving_default"]
     with pytest.raises(tf.errors.InvalidArgumentError, match="leave style_bytes 0 of the request empty"):
