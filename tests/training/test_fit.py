@@ -268,7 +268,7 @@ texts = [f"{'good' if n % 2 else 'bad'} film {'x ' * (n % 7)}" for n in range(64
 examples = tf.data.Dataset.from_tensor_slices({"text": texts, "label": ["pos" if n % 2 else "neg" for n in range(64)]})
 still = dict(cell="rnn", bidirectional=False, units=4, embedding_dim=4, word_dropout=0.0, embedding_dropout=0.0, dropout=0.0, ngram_buckets=64, ngram_dropout=0.0)
 losses = {}
-for distribute, xla, averaging in (("none", "off", 0.0), ("mirrored", "off", 0.9), ("mirrored", "on", 0.0)):
+for distribute, xla, averaging in (("none", "off", 0.0), ("mirrored", "on", 0.9)):
     run = f"{sys.argv[1]}/{distribute}-{xla}"
     config = TrainingConfig(epochs=2, batch_size=16, distribute=distribute, xla=xla)
     train(SentimentClassifier, Splits(examples, examples), run, model=still, compile=dict(learning_rate=0.01, clip_norm=0.2, averaging=averaging), config=config)
@@ -281,7 +281,7 @@ print(json.dumps(losses))
 """
 
 
-def test_two_devices_learn_what_one_does_with_and_without_xla(tmp_path):
+def test_two_devices_with_xla_learn_what_one_does_without(tmp_path):
     result = subprocess.run(
         [sys.executable, "-c", TWO_DEVICES, tmp_path], cwd=ROOT, capture_output=True, text=True, timeout=600
     )
