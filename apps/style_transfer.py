@@ -36,8 +36,8 @@ class ModelFlags:
     """Of a layer that are its style: Gram matrices, or mean and deviation of each channel (default for arbitrary)."""
     content_weight: float = 0.1
     """Of the content's loss; the style's counts once."""
-    variation_weight: float = 0.3
-    """Of the total variation."""
+    variation_weight: float | None = None
+    """Of the total variation; by default 0.3, for an encoder from scratch 0.03."""
     image_size: int = 384
     """Longer side of the pictures that are worked on, a multiple of 32 up to 1024."""
     style_scale: float = 1.0

@@ -140,10 +140,11 @@ def _scratch(seed: int, dtype: keras.dtype_policies.DTypePolicy) -> keras.Model:
         if block > 1:
             output = keras.layers.AveragePooling2D(2, dtype=dtype)(output)
         for number, units in enumerate(filters, 1):
+            # Zeros around a picture would be seen, and framed in what is searched for.
+            output = keras.ops.pad(output, [[0, 0], [1, 1], [1, 1], [0, 0]], mode="symmetric")
             output = keras.layers.Conv2D(
                 units,
                 3,
-                padding="same",
                 activation="relu",
                 kernel_initializer=keras.initializers.HeNormal(seed + 10 * block + number),
                 name=f"conv{block}_{number}",

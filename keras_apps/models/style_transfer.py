@@ -94,7 +94,7 @@ class StyleTransfer(ServableModel):
         statistics: `gram` matrices, or `moments`, the mean and deviation of each channel; by default these for
             `arbitrary`, which is told nothing else of a style.
         content_weight: of the content's loss; the style's counts once.
-        variation_weight: of the total variation.
+        variation_weight: of the total variation; by default 0.3, for an encoder from scratch 0.03.
         image_size: of the longer side of the pictures that are worked on, a multiple of 32.
         style_scale: size of the style's longer side in relation to that; a larger style has larger strokes.
         steps: of the search, at each of its scales.
@@ -123,7 +123,7 @@ class StyleTransfer(ServableModel):
         style_layers: Sequence[str] = (),
         statistics: Literal["gram", "moments"] | None = None,
         content_weight: float = 0.1,
-        variation_weight: float = 0.3,
+        variation_weight: float | None = None,
         image_size: int = 384,
         style_scale: float = 1.0,
         steps: int = 100,
@@ -145,6 +145,8 @@ class StyleTransfer(ServableModel):
         self.style_layers = tuple(style_layers)
         self.statistics = statistics or ("moments" if method == "arbitrary" else "gram")
         self.content_weight = content_weight
+        if variation_weight is None:
+            variation_weight = 0.03 if encoder == SCRATCH else 0.3
         self.variation_weight = variation_weight
         self.image_size = image_size
         self.style_scale = style_scale

@@ -67,3 +67,9 @@ def test_keeps_its_dtype():
 def test_what_is_not_there_is_named(network, layer, message):
     with pytest.raises(UserError, match=message):
         FeatureNetwork(network, [layer])
+
+
+def test_the_edges_of_a_picture_are_not_seen_by_an_encoder_from_scratch():
+    network = FeatureNetwork("scratch", ["conv1_2", "conv3_2"])
+    for features in network(tf.fill([1, 32, 48, 3], 90.0)):
+        np.testing.assert_allclose(features, tf.broadcast_to(features[:, :1, :1], features.shape), rtol=1e-5, atol=1e-6)
