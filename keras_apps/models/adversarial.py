@@ -189,15 +189,15 @@ class AdversarialModel(ServableModel):
             values, gradients, discriminator_gradients = self.accelerate(self.losses_and_gradients)(
                 self._part(batch, 0)
             )
-            self._update_discriminator(discriminator_gradients)
+            self._update_discriminator(discriminator_gradients, batch)
         else:
             for number in range(self.n_critic):
                 part = self._part(batch, number)
                 judged, discriminator_gradients = self.accelerate(self.discriminator_losses_and_gradients)(part)
-                self._update_discriminator(discriminator_gradients)
+                self._update_discriminator(discriminator_gradients, batch)
             made, gradients = self.accelerate(self.generator_losses_and_gradients)(part)
             values = judged | made
-        self.apply_gradients(self.optimizer, gradients, self.generator_variables)
+        self.apply_gradients(self.optimizer, gradients, self.generator_variables, batch)
         return self._track(values)
 
     def test_step(self, batch: Tensors) -> dict[str, tf.Tensor]:
@@ -302,8 +302,8 @@ class AdversarialModel(ServableModel):
             logits = tf.sigmoid(logits)
         return tf.reduce_mean(tf.reshape(logits, [tf.shape(logits)[0], -1]), axis=1)
 
-    def _update_discriminator(self, gradients: list[tf.Tensor]) -> None:
-        self.apply_gradients(self.discriminator_optimizer, gradients, self.discriminator_variables)
+    def _update_discriminator(self, gradients: list[tf.Tensor], batch: Tensors) -> None:
+        self.apply_gradients(self.discriminator_optimizer, gradients, self.discriminator_variables, batch)
         if self.regulariser == "weight_clipping":
             clip_weights(self.discriminator_variables, self.regulariser_weight)
 

