@@ -88,7 +88,10 @@ def _write(
     summary: str,
 ) -> None:
     archive = keras.export.ExportArchive()
-    archive.track(model)
+    # Those without weights, for their tables. Weights are found by the signatures, and would be written once more.
+    for layer in model._flatten_layers():
+        if layer.built and not layer.variables:
+            archive.track(layer)
     for signature_name, signature in signatures.items():
         for endpoint, xla in ((signature_name, False), (xla_name(signature_name), True)):
             archive.add_endpoint(endpoint, signature.function(xla), input_signature=[dict(signature.inputs)])
