@@ -7,8 +7,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
-import simple_parsing
-
 from apps import inputs, runner
 from keras_apps.errors import UserError
 
@@ -87,13 +85,9 @@ class DataFlags:
 
 
 @dataclasses.dataclass(frozen=True)
-class PredictFlags:
+class PredictFlags(inputs.PictureFlags):
     """The pictures."""
 
-    image: list[str] = simple_parsing.field(default_factory=list, action="append", type=str, nargs=None)
-    """A picture's file; may be given several times."""
-    input: str = ""
-    """A folder of pictures."""
     explain: bool = False
     """Answer with where each word looks."""
     output: str = ""

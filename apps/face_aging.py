@@ -8,8 +8,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Literal
 
-import simple_parsing
-
 from apps import inputs, made_pictures, runner
 from keras_apps.errors import UserError
 from keras_apps.training.config import TrainingConfig
@@ -45,35 +43,21 @@ class ModelFlags:
 
 
 @dataclasses.dataclass(frozen=True)
-class CompileFlags:
+class CompileFlags(made_pictures.AdversarialFlags):
     """The losses and the optimizers."""
 
-    adversarial_loss: Literal["minimax", "non_saturating", "least_squares", "wasserstein", "hinge"] = "non_saturating"
-    """How generator and discriminator play."""
-    regulariser: Literal["none", "weight_clipping", "gradient_penalty", "r1"] = "r1"
-    """Of the discriminator."""
-    regulariser_weight: float = 2.0
-    """Of it in the loss."""
     learning_rate: float = 5e-4
     """Of the generator's Adam."""
     discriminator_learning_rate: float = 5e-4
     """Of the discriminator's."""
     recognition_learning_rate: float = 1e-3
     """Of the Adam of the networks that recognise, and of the encoder's."""
-    beta_1: float = 0.5
-    """Decay of the first moment of the generator's and the discriminator's."""
-    updates: Literal["simultaneous", "alternating"] = "simultaneous"
-    """Both networks at once, or the discriminator first."""
-    n_critic: int = 1
-    """Steps of the discriminator to one of the generator."""
     identity_weight: float = 3.0
     """Of being another person, in the generator's loss (direct)."""
     age_weight: float = 0.5
     """Of being of another age, likewise."""
     l1_weight: float = 5.0
     """Of what is changed in a face that is asked for at its own age, likewise (direct)."""
-    averaging: float = 0.99
-    """Momentum of the moving average of the generator that is evaluated and saved; 0 for none."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,14 +83,10 @@ class AnsweringFlags:
 
 
 @dataclasses.dataclass(frozen=True)
-class PredictFlags:
+class PredictFlags(inputs.PictureFlags):
     """The faces."""
 
-    image: list[str] = simple_parsing.field(default_factory=list, action="append", type=str, nargs=None)
-    """A picture's file; may be given several times."""
-    input: str = ""
-    """A folder of pictures."""
-    age: list[int] = simple_parsing.field(default_factory=list, action="append", type=int, nargs=None)
+    age: list[int] = inputs.repeated(int)
     """In years; may be given several times. By default 5, 15, and so on to 75."""
     output: str = ""
     """Folder for the answers: NAME-AGE.png, and NAME-ages.png with the face and all its ages in a row."""

@@ -2,12 +2,40 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import simple_parsing
+
 from keras_apps.errors import UserError
+
+
+def repeated(kind: type) -> Any:
+    """The field of a flag that may be given several times."""
+    return simple_parsing.field(default_factory=list, action="append", type=kind, nargs=None)
+
+
+@dataclasses.dataclass(frozen=True)
+class TextFlags:
+    """The texts."""
+
+    text: list[str] = repeated(str)
+    """A text; may be given several times."""
+    input: str = ""
+    """A file with a text on each line; - for standard input."""
+
+
+@dataclasses.dataclass(frozen=True)
+class PictureFlags:
+    """The pictures."""
+
+    image: list[str] = repeated(str)
+    """A picture's file; may be given several times."""
+    input: str = ""
+    """A folder of pictures."""
 
 
 def texts(given: Sequence[str], file: str) -> Iterable[str]:

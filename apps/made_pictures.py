@@ -1,11 +1,35 @@
-"""How apps that make pictures measure them."""
+"""What apps that make pictures by a generator and a discriminator have in common."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, Literal
 
 from apps import runner
+
+
+@dataclasses.dataclass(frozen=True)
+class AdversarialFlags:
+    """The game of generator and discriminator (AdversarialModel)."""
+
+    adversarial_loss: Literal["minimax", "non_saturating", "least_squares", "wasserstein", "hinge"] = "non_saturating"
+    """How generator and discriminator play."""
+    regulariser: Literal["none", "weight_clipping", "gradient_penalty", "r1"] = "r1"
+    """Of the discriminator."""
+    regulariser_weight: float = 2.0
+    """Of it in the loss."""
+    learning_rate: float = 2e-4
+    """Of the generator's Adam."""
+    discriminator_learning_rate: float = 2e-4
+    """Of the discriminator's."""
+    beta_1: float = 0.5
+    """Decay of the first moment of both."""
+    updates: Literal["simultaneous", "alternating"] = "simultaneous"
+    """Of both networks at once, or of the discriminator first."""
+    n_critic: int = 1
+    """Steps of the discriminator to one of the generator; more than one with --updates alternating."""
+    averaging: float = 0.99
+    """Momentum of the moving average of the generator that is evaluated and saved; 0 for none."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,8 +7,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
-import simple_parsing
-
 from apps import inputs, made_pictures, runner
 from keras_apps.errors import UserError
 from keras_apps.training.config import TrainingConfig
@@ -35,23 +33,17 @@ class ModelFlags:
 
 
 @dataclasses.dataclass(frozen=True)
-class CompileFlags:
+class CompileFlags(made_pictures.AdversarialFlags):
     """The losses and the optimizers."""
 
     l1_weight: float = 100.0
     """Of the distance to the true picture, in the generator's loss."""
-    adversarial_loss: Literal["minimax", "non_saturating", "least_squares", "wasserstein", "hinge"] = "non_saturating"
-    """How generator and discriminator play."""
     regulariser: Literal["none", "weight_clipping", "gradient_penalty", "r1"] = "none"
     """Of the discriminator."""
     regulariser_weight: float = 10.0
     """Of it in the loss."""
-    learning_rate: float = 2e-4
-    """Of the generator's Adam."""
-    discriminator_learning_rate: float = 2e-4
-    """Of the discriminator's."""
     averaging: float = 0.0
-    """Momentum of the moving average of the generator that is evaluated and saved, say 0.99; 0 for none."""
+    """Momentum of the moving average of the generator that is evaluated and saved; 0 for none."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,13 +61,9 @@ class DataFlags:
 
 
 @dataclasses.dataclass(frozen=True)
-class PredictFlags:
+class PredictFlags(inputs.PictureFlags):
     """The pictures."""
 
-    image: list[str] = simple_parsing.field(default_factory=list, action="append", type=str, nargs=None)
-    """A picture's file; may be given several times."""
-    input: str = ""
-    """A folder of pictures."""
     output: str = ""
     """Folder for the answers, PNG files of the same names."""
 

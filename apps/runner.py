@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from keras_apps.models.servable import ServableModel
 
 Line = dict[str, Any]
+SAVED_MODELS = "saved_models"
+"""Folder of the exports, where no other is named."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,8 +129,8 @@ class TrainFlags:
 class EvaluateFlags:
     """What to evaluate, and on what."""
 
-    model: str
-    """A run directory, an export or a .keras file."""
+    model: str = ""
+    """A run directory, an export or a .keras file; by default the app's newest export in saved_models/."""
     split: str = ""
     """train, validation, test or all; by default test, or all where --data names other data than the run's."""
     output: str = ""
@@ -142,7 +144,7 @@ class AnswerFlags:
     """Who answers."""
 
     model: str = ""
-    """A run directory, a .keras file, or an exported version (or the folder of its versions)."""
+    """A run directory, an export or a .keras file; by default the app's newest export in saved_models/."""
     server: str = ""
     """host:port of a running server, instead of --model."""
     protocol: Literal["rest", "grpc"] = "rest"
@@ -155,7 +157,7 @@ class ExportFlags:
 
     model: str
     """A run directory or a .keras file."""
-    saved_models: str = "saved_models"
+    saved_models: str = SAVED_MODELS
     """Folder that a server watches; the next version is written below it."""
     server_xla: bool = False
     """The server runs with XLA: warm up the compiled signatures, and start it so in docker-compose.yml."""
@@ -165,7 +167,7 @@ class ExportFlags:
 class ServeFlags:
     """What to serve, and where."""
 
-    saved_models: str = "saved_models"
+    saved_models: str = SAVED_MODELS
     """Folder with the exports."""
     port: int = 8501
     """For REST."""
@@ -210,8 +212,9 @@ def evaluate(app: App, options: argparse.Namespace) -> None:
     from keras_apps.training.fit import model_file
     from keras_apps.training.run_directory import RunDirectory
 
-    run = RunDirectory(options.evaluate.model)
-    model = _changed(app.model_class().load(model_file(options.evaluate.model)), options)
+    where = options.evaluate.model or _exports(app)
+    run = RunDirectory(where)
+    model = _changed(app.model_class().load(model_file(where)), options)
     data = _data_settings(options)
     split = options.evaluate.split
     own = run.read_settings()["data"] if run.config_file.exists() else data
@@ -238,10 +241,11 @@ def predict(app: App, options: argparse.Namespace) -> None:
     from keras_apps.serving.answerer import open_answerer
 
     signature, requests = app.requests(options.predict_flags)
-    if options.answer.model:
-        _import_tensorflow()
     where = options.answer
-    answer = open_answerer(app.name, app.model_class, where.model, where.server, where.protocol, _changes(options))
+    model = where.model or ("" if where.server else _exports(app))
+    if model:
+        _import_tensorflow()
+    answer = open_answerer(app.name, app.model_class, model, where.server, where.protocol, _changes(options))
     refused = False
     for batch in _batched(enumerate(requests), app.predict_batch):
         outcomes = _answered(answer, [request for _, (_, request) in batch], signature)
@@ -285,8 +289,12 @@ def main(app: App, argv: Sequence[str] | None = None) -> None:
             options = _parser(app).parse_args(arguments[1:])
         except UserError as error:
             fail(error)
+        words = [word[2:].split("=")[0].replace("-", "_") for word in arguments if word.startswith("--")]
         # Whether a flag was given decides where its default would come from: these flags, or an older run's.
-        options.given = {word[2:].split("=")[0].replace("-", "_") for word in arguments if word.startswith("--")}
+        options.given = set(words)
+        twice = [word for word in options.given & _tuple_flags(options) if words.count(word) > 1]
+        if twice:
+            fail(f"--{twice[0]} is given twice; give all of its values after it once: --{twice[0]} ONE ANOTHER")
         return options
 
     def run(options: argparse.Namespace) -> None:
@@ -379,15 +387,29 @@ def _parser(app: App) -> Parser:
     for verb, groups in of_verbs.items():
         sub = verbs.add_parser(verb.__name__, help=verb.__doc__, description=verb.__doc__, allow_abbrev=False)
         for destination, group in groups.items():
-            # A dataclass, or one with defaults of its own.
-            sub.add_arguments(group, dest=destination)
+            if group is NoFlags:
+                sub.set_defaults(**{destination: NoFlags()})
+            else:
+                # A dataclass, or one with defaults of its own.
+                sub.add_arguments(group, dest=destination)
         sub.set_defaults(verb=verb)
     return parser
+
+
+def _tuple_flags(options: argparse.Namespace) -> set[str]:
+    """The flags of several values, of which the last one given would silently be all."""
+    groups = [group for group in vars(options).values() if dataclasses.is_dataclass(group)]
+    return {field.name for group in groups for field in dataclasses.fields(group) if "tuple" in str(field.type)}
 
 
 def _imported(path: str) -> Any:
     module, name = path.split(":")
     return getattr(importlib.import_module(module), name)
+
+
+def _exports(app: App) -> str:
+    """The app's exports."""
+    return f"{SAVED_MODELS}/{app.name}"
 
 
 def _data_settings(options: argparse.Namespace) -> dict[str, Any]:

@@ -7,8 +7,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
-import simple_parsing
-
 from apps import inputs, runner
 
 
@@ -75,13 +73,9 @@ class DataFlags:
 
 
 @dataclasses.dataclass(frozen=True)
-class PredictFlags:
+class PredictFlags(inputs.TextFlags):
     """The texts."""
 
-    text: list[str] = simple_parsing.field(default_factory=list, action="append", type=str, nargs=None)
-    """A text; may be given several times."""
-    input: str = ""
-    """A file with a text on each line; - for standard input."""
     explain: bool = False
     """Answer with the weight of each word instead (for models with attention pooling)."""
 

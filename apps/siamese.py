@@ -8,8 +8,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
 
-import simple_parsing
-
 from apps import inputs, runner
 from keras_apps.errors import UserError
 
@@ -87,11 +85,11 @@ class MeasuringFlags:
 class PredictFlags:
     """The pictures."""
 
-    first: list[str] = simple_parsing.field(default_factory=list, action="append", type=str, nargs=None)
+    first: list[str] = inputs.repeated(str)
     """A picture's file, to be compared with --second; may be given several times."""
-    second: list[str] = simple_parsing.field(default_factory=list, action="append", type=str, nargs=None)
+    second: list[str] = inputs.repeated(str)
     """Likewise, one for each --first."""
-    image: list[str] = simple_parsing.field(default_factory=list, action="append", type=str, nargs=None)
+    image: list[str] = inputs.repeated(str)
     """A picture's file, to be found in the gallery; may be given several times."""
     input: str = ""
     """A folder of pictures to be found in the gallery."""

@@ -8,8 +8,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import simple_parsing
-
 from apps import inputs, runner
 from keras_apps.errors import UserError
 from keras_apps.training.config import TrainingConfig
@@ -121,18 +119,14 @@ class MeasuringFlags:
 
 
 @dataclasses.dataclass(frozen=True)
-class PredictFlags:
+class PredictFlags(inputs.PictureFlags):
     """The contents and the styles."""
 
-    image: list[str] = simple_parsing.field(default_factory=list, action="append", type=str, nargs=None)
-    """A content's file; may be given several times."""
-    input: str = ""
-    """A folder of contents."""
-    style: list[str] = simple_parsing.field(default_factory=list, action="append", type=str, nargs=None)
+    style: list[str] = inputs.repeated(str)
     """A style's file, or a folder of them; may be given several times. None for a feedforward model."""
     style_weight: float = 1.0
     """Of the style; 0 is the content as it is, and above 1 is for optimise alone."""
-    share: list[float] = simple_parsing.field(default_factory=list, action="append", type=float, nargs=None)
+    share: list[float] = inputs.repeated(float)
     """Mixes all styles into one, this being the share of the first; give one for each style."""
     output: str = ""
     """Folder for the answers, CONTENT-STYLE.png, and grid.png with all of them, contents below each other."""

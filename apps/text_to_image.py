@@ -9,8 +9,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-import simple_parsing
-
 from apps import inputs, made_pictures, runner
 from keras_apps.errors import UserError, check_range
 from keras_apps.training.config import TrainingConfig
@@ -49,27 +47,17 @@ class ModelFlags:
 
 
 @dataclasses.dataclass(frozen=True)
-class CompileFlags:
+class CompileFlags(made_pictures.AdversarialFlags):
     """The losses and the optimizers."""
 
     adversarial_loss: Literal["minimax", "non_saturating", "least_squares", "wasserstein", "hinge"] = "hinge"
     """How generator and discriminator play."""
-    regulariser: Literal["none", "weight_clipping", "gradient_penalty", "r1"] = "r1"
-    """Of the discriminator."""
-    regulariser_weight: float = 2.0
-    """Of it in the loss."""
-    learning_rate: float = 2e-4
-    """Of the generator's Adam."""
     discriminator_learning_rate: float = 4e-4
     """Of the discriminator's."""
     matching_learning_rate: float = 1e-3
     """Of the matching networks'."""
     beta_1: float = 0.0
-    """Decay of the first moment of the generator's and the discriminator's."""
-    updates: Literal["simultaneous", "alternating"] = "simultaneous"
-    """Of both networks at once, or of the discriminator first."""
-    n_critic: int = 1
-    """Steps of the discriminator to one of the generator; more than one with --updates alternating."""
+    """Decay of the first moment of both."""
     kl_weight: float = 0.02
     """Of the condition's divergence from the standard normal distribution, in the generator's loss."""
     interpolation: float = 0.25
@@ -91,13 +79,9 @@ class DataFlags:
 
 
 @dataclasses.dataclass(frozen=True)
-class PredictFlags:
+class PredictFlags(inputs.TextFlags):
     """The sentences."""
 
-    text: list[str] = simple_parsing.field(default_factory=list, action="append", type=str, nargs=None)
-    """A sentence; may be given several times."""
-    input: str = ""
-    """A text file with a sentence a line, or - for standard input."""
     output: str = ""
     """Folder for the pictures, PNG files, and a contact sheet of the first ones."""
     count: int = 1

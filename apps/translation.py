@@ -7,8 +7,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
-import simple_parsing
-
 from apps import inputs, runner
 from keras_apps.errors import UserError
 
@@ -82,13 +80,9 @@ class DataFlags:
 
 
 @dataclasses.dataclass(frozen=True)
-class PredictFlags:
+class PredictFlags(inputs.TextFlags):
     """The sentences."""
 
-    text: list[str] = simple_parsing.field(default_factory=list, action="append", type=str, nargs=None)
-    """A sentence; may be given several times."""
-    input: str = ""
-    """A file with a sentence on each line; - for standard input."""
     n_best: bool = False
     """Answer with all hypotheses of the beam, best first."""
     explain: bool = False

@@ -174,11 +174,14 @@ class Pix2Pix(AdversarialModel):
         regulariser_weight: float = 10.0,
         learning_rate: float = 2e-4,
         discriminator_learning_rate: float = 2e-4,
+        beta_1: float = 0.5,
+        updates: Literal["simultaneous", "alternating"] = "simultaneous",
+        n_critic: int = 1,
         averaging: float = 0.0,
         xla: bool = False,
         steps_per_execution: int = 1,
     ) -> None:
-        """Adam for both networks, which are updated at once.
+        """Adam for both networks.
 
         Args:
             l1_weight: of the mean absolute difference to the true picture, in the generator's loss.
@@ -187,6 +190,9 @@ class Pix2Pix(AdversarialModel):
             regulariser_weight: of it in the loss.
             learning_rate: of the generator.
             discriminator_learning_rate: of the discriminator.
+            beta_1: decay of the first moment of both.
+            updates: of both at once, or of the discriminator first.
+            n_critic: steps of the discriminator to one of the generator.
             averaging: momentum of the moving average of the generator that is evaluated and saved; 0 for none.
             xla: compile losses and gradients.
             steps_per_execution: training steps in one call of the graph.
@@ -198,6 +204,9 @@ class Pix2Pix(AdversarialModel):
             regulariser_weight=regulariser_weight,
             learning_rate=learning_rate,
             discriminator_learning_rate=discriminator_learning_rate,
+            beta_1=beta_1,
+            updates=updates,
+            n_critic=n_critic,
             averaging=averaging,
             xla=xla,
             steps_per_execution=steps_per_execution,

@@ -296,7 +296,7 @@ def test_bad_data_is_one_line_and_status_2(command, tmp_path, content, name, fla
         (["train", "--run_dir", "x", "--epochs", "0"], "epochs must be at least 1; received 0"),
         (["fly"], "fly"),
         (["evaluate", "--model", "/nowhere"], "/nowhere: no such run directory"),
-        (["predict", "--text", "a"], "--model or --server"),
+        (["predict", "--text", "a", "--model", "m", "--server", "s"], "--model or --server"),
         (["predict", "--model", "/nowhere"], "--text"),
         (["predict", "--model", "/nowhere", "--input", "/none.txt"], "/none.txt: no such file"),
         (["serve", "--saved_models", "/nowhere"], "/nowhere"),
@@ -306,6 +306,11 @@ def test_bad_data_is_one_line_and_status_2(command, tmp_path, content, name, fla
 def test_a_slip_at_the_command_line_is_one_line_and_status_2(command, arguments, said):
     result = command("sentiment", *arguments, status=2)
     assert said in result.stderr and result.stderr.count("\n") == 1, result.stderr
+
+
+def test_a_flag_of_several_values_is_not_given_twice(command, tmp_path):
+    flags = ["--run_dir", tmp_path, "--styles", "paintings", "--styles", "demo"]
+    assert "--styles is given twice" in command("style_transfer", "train", *flags, status=2).stderr
 
 
 def test_a_traceback_is_there_for_those_who_ask(command):
