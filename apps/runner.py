@@ -209,6 +209,7 @@ def train(app: App, options: argparse.Namespace) -> None:
 def evaluate(app: App, options: argparse.Namespace) -> None:
     """Measure a trained model on examples it has not seen."""
     _import_tensorflow()
+    from keras_apps.files import exported_version
     from keras_apps.training.fit import model_file
     from keras_apps.training.run_directory import RunDirectory
 
@@ -219,6 +220,10 @@ def evaluate(app: App, options: argparse.Namespace) -> None:
     split = options.evaluate.split
     own = run.read_settings()["data"] if run.config_file.exists() else data
     if "data" not in options.given:
+        if version := exported_version(where):
+            trained_on = json.loads((version / "signature.json").read_text()).get("data")
+            if trained_on and trained_on != data["data"]:
+                raise UserError(f"{where}: trained on {trained_on}, which is not part of it; name examples with --data")
         data = own | {name: data[name] for name in options.given & data.keys()}
     split = split or ("test" if data["data"] == own["data"] else "all")
     examples = app.splits(data).split(split)
@@ -265,12 +270,16 @@ def export(app: App, options: argparse.Namespace) -> None:
     _import_tensorflow()
     from keras_apps.export.saved_model import export as write
     from keras_apps.training.fit import model_file
+    from keras_apps.training.run_directory import RunDirectory
 
-    model = _changed(app.model_class().load(model_file(options.export.model)), options)
-    path = write(
-        model, options.export.saved_models, app.name, server_xla=options.export.server_xla, summary=app.summary
-    )
-    print(f"exported: {path}; next: serve --saved_models {options.export.saved_models}")
+    wanted = options.export
+    model = _changed(app.model_class().load(model_file(wanted.model)), options)
+    run = RunDirectory(wanted.model)
+    data = run.read_settings()["data"]["data"] if run.config_file.exists() else ""
+    # Where it was here is of no use elsewhere.
+    data = data if data.startswith("tfds:") else Path(data).name
+    path = write(model, wanted.saved_models, app.name, server_xla=wanted.server_xla, summary=app.summary, data=data)
+    print(f"exported: {path}; next: serve --saved_models {wanted.saved_models}")
 
 
 def serve(app: App, options: argparse.Namespace) -> None:

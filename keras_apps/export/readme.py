@@ -19,7 +19,8 @@ def write_readme(path: Path, description: dict[str, Any], summary: str) -> None:
     parts = [
         f"# {name}, version {description['version']}",
         summary or f"A {description['model_class']}.",
-        "Made with keras_apps. `assets.extra/model.keras` is the same model for Keras, to evaluate or to fine-tune.",
+        (f"Trained on {description['data']}. " if description["data"] else "")
+        + "Made with keras_apps. `assets.extra/model.keras` is the same model for Keras, to evaluate or to fine-tune.",
         "## Signatures",
         *(_signature(signature, entry) for signature, entry in description["signatures"].items()),
         _example(name, description["signatures"]["serving_default"]),

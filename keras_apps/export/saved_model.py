@@ -26,7 +26,13 @@ logger = logging.getLogger(__name__)
 
 
 def export(
-    model: ServableModel, saved_models: str | Path, name: str, *, server_xla: bool = False, summary: str = ""
+    model: ServableModel,
+    saved_models: str | Path,
+    name: str,
+    *,
+    server_xla: bool = False,
+    summary: str = "",
+    data: str = "",
 ) -> Path:
     """Writes the next version of a model below `saved_models`, beside and renamed.
 
@@ -40,6 +46,7 @@ def export(
         server_xla: the server will be started with XLA: warm it up for the compiled signatures too, and start it so
             in the files written for docker compose. A server without XLA refuses to load such an export.
         summary: one line on what the model does, for the README.
+        data: what the model was trained on, where that is known.
 
     Returns:
         The folder of the new version.
@@ -53,7 +60,7 @@ def export(
         version = 1 + max((int(p.name) for p in folder.iterdir() if p.name.isdigit()), default=0)
         try:
             with atomic_directory(folder / str(version)) as temporary:
-                _write(model, signatures, temporary, name, version, server_xla, summary)
+                _write(model, signatures, temporary, name, version, server_xla, summary, data)
             break
         except OSError:
             # Another exporter took this number meanwhile.
@@ -86,6 +93,7 @@ def _write(
     version: int,
     server_xla: bool,
     summary: str,
+    data: str,
 ) -> None:
     archive = keras.export.ExportArchive()
     # Those without weights, for their tables. Weights are found by the signatures, and would be written once more.
@@ -111,6 +119,7 @@ def _write(
         "model": name,
         "version": version,
         "model_class": type(model).__name__,
+        "data": data,
         "server_xla": server_xla,
         "signatures": {
             signature_name: {
