@@ -1,0 +1,99 @@
+"""The exports that come with the repository: each answers, is measured, is served, and can be started from."""
+
+import base64
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from apps.command_line import all_apps
+from keras_apps.export.answers import plain
+from keras_apps.serving.client import Client
+from keras_apps.serving.embedded import EmbeddedServer
+
+SAVED_MODELS = Path(__file__).resolve().parents[1] / "saved_models"
+APPS = sorted(all_apps())
+MEGABYTE = 1_000_000
+
+
+def size(folder):
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+@pytest.mark.parametrize("name", APPS)
+def test_each_app_has_a_small_one_with_a_card(name):
+    assert size(SAVED_MODELS / name / "1") < 25 * MEGABYTE
+    card = (SAVED_MODELS / name / "README.md").read_text()
+    for heading in ("Data", "Licence", "Score", "Limits", "Command"):
+        assert re.search(rf"^\| {heading} \| \S", card, re.M), heading
+
+
+def test_together_they_are_small():
+    assert sum(size(SAVED_MODELS / name / "1") for name in APPS) < 120 * MEGABYTE
+
+
+@pytest.mark.parametrize("name", APPS)
+def test_each_answers_as_it_did_when_it_was_made_and_its_keras_model_does(name):
+    import tensorflow_text  # noqa: F401
+
+    folder = SAVED_MODELS / name / "1"
+    model = all_apps()[name].model_class().load(folder / "assets.extra" / "model.keras")
+    loaded = tf.saved_model.load(str(folder))
+    signature = model.signatures()["serving_default"]
+    specs = loaded.signatures["serving_default"].structured_input_signature[1]
+    given = {key: tf.constant([value], specs[key].dtype) for key, value in signature.examples[0].items()}
+    exported = loaded.signatures["serving_default"](**given)
+    then = json.loads((folder / "signature.json").read_text())["signatures"]["serving_default"]["example"]["answer"]
+    for key, value in model.serve(**given).items():
+        assert_alike(plain(key, value.numpy()), plain(key, exported[key].numpy()))
+        assert_alike(then[key], plain(key, exported[key].numpy()))
+
+
+def assert_alike(one, other):
+    """Equal, but for what another machine rounds in its own way."""
+    if isinstance(one, dict):
+        one, other = (tf.io.decode_png(base64.b64decode(each["b64"])).numpy().astype(int) for each in (one, other))
+        assert np.abs(one - other).mean() < 1
+    elif isinstance(one, list):
+        for each, corresponding in zip(one, other, strict=True):
+            assert_alike(each, corresponding)
+    elif isinstance(one, float):
+        assert one == pytest.approx(other, rel=0.02, abs=0.01)
+    else:
+        assert one == other
+
+
+@pytest.mark.parametrize("name", APPS)
+def test_each_is_measured(name):
+    app = all_apps()[name]
+    model = app.model_class().load(SAVED_MODELS / name / "1" / "assets.extra" / "model.keras")
+    examples = app.splits({"data": "demo"}).split("test")
+    if name == "siamese":
+        metrics = model.measure(examples)
+    elif name == "style_transfer":
+        metrics = model.measure(examples, pairs=1, optimum_steps=0)
+    else:
+        metrics = model.measure(examples.take(32))
+    assert any(isinstance(value, float) and np.isfinite(value) for value in metrics.values())
+
+
+def test_they_are_used_where_no_model_is_named(command, tmp_path):
+    answer = command("sentiment", "predict", "--text", "A wonderful film, and a gripping one.")
+    assert json.loads(answer.stdout)["label"] == "pos"
+    refused = command("sentiment", "evaluate", status=2).stderr
+    assert "trained on train.jsonl.gz" in refused and "--data" in refused
+    flags = ["--run_dir", tmp_path / "run", "--epochs", 1, "--steps_per_epoch", 1]
+    result = command("sentiment", "train", "--init_from", "saved_models/sentiment", *flags)
+    assert re.search(r"\d+ of \d+ weights come from saved_models/sentiment", result.stderr)
+
+
+def test_they_are_served_together():
+    with EmbeddedServer(SAVED_MODELS, rest_port=0, grpc_port=0) as server:
+        client = Client(f"localhost:{server.rest_port}")
+        assert client.predict("sentiment", {"text": ["Dull."]})["label"] == ["neg"]
+        assert client.predict("translation", {"text": ["I am hungry."]})["text"] == ["Tengo hambre."]
+        picture = client.predict("text_to_image", {"text": ["a red flower"], "seed": [1]})["image_bytes"][0]
+        assert tf.io.decode_png(picture).shape == (64, 64, 3)
