@@ -1,0 +1,233 @@
+"""Every command of the documentation, in order, page by page, on a little data of the kind it names; trainings cut short.
+
+`benchmarks/documented.py` runs them in full, on real data.
+"""
+
+import gzip
+import io
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+import urllib.request
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from keras_apps.data import (
+    demo_characters,
+    demo_facades,
+    demo_faces,
+    demo_flowers,
+    demo_reviews,
+    demo_textures,
+    demo_translation,
+)
+from keras_apps.layers.squeezenet import SqueezeNet
+from tests import warm_process
+from tests.layers.test_squeezenet import write as write_squeezenet
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+# What installs, needs docker or a cluster, or is followed by a test of its own.
+ELSEWHERE = re.compile(r"make |cd |python3 -m venv|pip |.*docker |keras-apps denoising|TF_CONFIG|srun |export ")
+SHORT = "--epochs 1 --steps_per_epoch 1 --batch_size 4"
+SMALL = {
+    "sentiment": "--units 4 --embedding_dim 4",
+    "translation": "--units 8 --embedding_dim 4 --heads 2 --feedforward_units 8 --vocabulary_size 330 --depth 1",
+    "captioning": "--encoder scratch --units 8 --embedding_dim 4 --heads 2 --feedforward_units 8 --image_size 32",
+    "pix2pix": "--filters 4 --height 32 --width 32",
+    "text_to_image": "--filters 4 --discriminator_filters 4 --image_size 16",
+    "face_aging": "--filters 4 --discriminator_filters 4 --observer_filters 4 --image_size 32",
+    "style_transfer": "--encoder scratch --filters 4 --image_size 64 --crop_size 64 --steps 2 --scales 1",
+    "siamese": "--units 8 --image_size 24 --ways 4 --invented_alphabets 2",
+}
+"""Of a network that is traced in a moment."""
+MEASURED = {"style_transfer": "--pairs 1 --optimum_steps 0", "translation": "--beams 2", "captioning": "--beams 2"}
+
+
+def commands(page):
+    """The lines of its shell blocks, those that go on joined, without comments."""
+    blocks = re.findall(r"```sh\n(.*?)```", page.read_text(), re.S)
+    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
+    stripped = [re.sub(r"(^|\s)# .*", "", line).strip() for line in lines]
+    return [line for line in stripped if line]
+
+
+@pytest.fixture
+def world(tmp_path):
+    """A folder with something of all that the pages name."""
+    reviews = demo_reviews.generate(0)["train"][:40]
+    table = "text\tlabel\n" + "".join(f"{review.text}\t{review.label}\n" for review in reviews)
+    write(tmp_path, table, "sst2/train.tsv.gz", "sst2/dev.tsv.gz")
+    write(tmp_path, re.sub(r"^(.*)\t(.*)$", r'"\1",\2', table, flags=re.M), "reviews.csv", "mine.csv", "other.csv")
+    write(tmp_path, re.sub(r"^(.*)\t(.*)$", r'"\1",\2', table, flags=re.M), "other/train.csv", "other/test.csv")
+    write(tmp_path, "".join(json.dumps(vars(r) | {"pairs": 0}) + "\n" for r in reviews), "imdb.jsonl.gz")
+    pairs = demo_translation.generate(0)["train"][:60]
+    write(tmp_path, "".join(f"{a}\t{b}\n" for a, b in pairs), "pairs.tsv", "spa.tsv", "other.tsv", "mine.tsv")
+    for part in ("train", "val"):
+        for side, language in enumerate(("en", "de")):
+            write(tmp_path, "".join(f"{pair[side]}\n" for pair in pairs), f"multi30k/{part}.{language}")
+    write(tmp_path, "Two dogs play.\na red flower\n", "sentences.txt")
+
+    flowers = demo_flowers.generate(0)["train"][:30]
+    captioned = {f"{n}.png": demo_flowers.draw(flower) for n, flower in enumerate(flowers)}
+    captions = "image,caption\n" + "".join(f"{n}.png,{flower.captions[0]}\n" for n, flower in enumerate(flowers))
+    for place in ("pictures", "mine", "other_pictures", "flickr8k/train.tar", "flickr8k/dev.tar", "flowers/train.tar"):
+        pictures(tmp_path / place, captioned, {"captions.csv": captions})
+    drawn = [np.hstack(demo_facades.draw(facade)) for facade in demo_facades.generate(0)["train"][:30]]
+    for place in ("pairs", "more_pairs", "facades/train.tar"):
+        pictures(tmp_path / place, {f"{n}.png": pair for n, pair in enumerate(drawn)})
+    faces = demo_faces.generate(0)["train"][:60]
+    aged = {f"{face.age}_0_0_{n}.png": demo_faces.draw(face) for n, face in enumerate(faces)}
+    for place in ("faces", "more_faces", "utkface/train.tar"):
+        pictures(tmp_path / place, aged)
+    roles = demo_textures.generate(0)["train"]
+    contents, styles = ([demo_textures.draw(each) for each in roles[role][:12]] for role in ("content", "style"))
+    named = dict(zip(["great_wave.png", "scream.png", *(f"{n}.png" for n in range(10))], styles, strict=True))
+    for place in ("photos", "paintings_and_photos/content", "style/content", "maps"):
+        pictures(tmp_path / place, {f"{n}.png": content for n, content in enumerate(contents[:2])})
+    pictures(tmp_path / "thousand_photos", {f"{n}.png": content for n, content in enumerate(contents)})
+    for place in ("paintings", "paintings_and_photos/style", "style/style"):
+        pictures(tmp_path / place, named)
+    characters = demo_characters.invent(3, 8, 1)
+    drawings = {
+        f"{d.character.alphabet}/{d.character.number}/{d.character.number:04d}_{n:02d}.png": demo_characters.draw(d)
+        for n, d in enumerate(characters)
+    }
+    for place in ("my_characters", "omniglot/images_background.tar"):
+        pictures(tmp_path / place, drawings)
+    ours = {name.split("/", 1)[1].replace("/", "_person/"): drawing for name, drawing in drawings.items()}
+    bob = {f"Bob/{n}.png": drawing for n, drawing in enumerate(list(ours.values())[:3])}
+    pictures(tmp_path / "people", ours | bob)
+    with zipfile.ZipFile(tmp_path / "all_runs.zip", "w") as archive:
+        some = list(drawings.values())
+        for n in range(1, 3):
+            archive.writestr(f"run01/training/class{n:02d}.png", encoded(some[20 * n]))
+            archive.writestr(f"run01/test/item{n:02d}.png", encoded(some[20 * n + 1]))
+        archive.writestr(
+            "run01/class_labels.txt",
+            "".join(f"run01/test/item{n:02d}.png run01/training/class{n:02d}.png\n" for n in range(1, 3)),
+        )
+    for name in ("dog.jpg", "cat.png", "map.png", "me.jpg", "photo.jpg", "painting.jpg", "wave.jpg", "scream.jpg"):
+        Image.fromarray(contents[0]).save(tmp_path / name)
+    for name in ("a.jpg", "a.png", "b.png", "who.jpg"):
+        Image.fromarray(np.squeeze(some[0])).convert("L").save(tmp_path / name)
+    squeezenet = SqueezeNet()
+    squeezenet.build((None, 64, 64, 3))
+    for name in ("FILE", "squeezenet.h5", "squeezenet_weights_tf_dim_ordering_tf_kernels_notop.h5"):
+        write_squeezenet(tmp_path / name, squeezenet)
+    for shipped in (ROOT / "saved_models").glob("*/1"):
+        (tmp_path / "saved_models" / shipped.parent.name).mkdir(parents=True)
+        (tmp_path / "saved_models" / shipped.parent.name / "1").symlink_to(shipped)
+    return tmp_path
+
+
+def write(folder, content, *names):
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(gzip.compress(content.encode()) if name.endswith(".gz") else content.encode())
+
+
+def encoded(image):
+    stream = io.BytesIO()
+    Image.fromarray(np.squeeze(image)).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def pictures(path, images, texts=()):
+    """Writes a folder, or the same as a .tar."""
+    files = {name: encoded(image) for name, image in images.items()}
+    files |= {name: text.encode() for name, text in dict(texts).items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".tar":
+        with tarfile.open(path, "w") as archive:
+            for name, content in files.items():
+                member = tarfile.TarInfo(f"train/{name}")
+                member.size = len(content)
+                archive.addfile(member, io.BytesIO(content))
+        return
+    for name, content in files.items():
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        (path / name).write_bytes(content)
+
+
+def shortened(arguments):
+    """The same command with flags by which it takes a moment; of a flag given twice the last one counts."""
+    app, verb = arguments[:2]
+    if verb == "train":
+        return [*arguments, *SHORT.split(), *SMALL[app].split()]
+    return [*arguments, *(MEASURED.get(app, "").split() if verb == "evaluate" else ())]
+
+
+class Server:
+    """The one that a page has started, if any."""
+
+    process = None
+
+    def start(self, arguments, cwd):
+        self.stop()
+        command = [sys.executable, "-m", "apps.command_line", *arguments, "--engine", "embedded"]
+        self.process = subprocess.Popen(command, cwd=cwd, env=os.environ | {"PYTHONPATH": str(ROOT)})
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline and self.process.poll() is None:
+            try:
+                urllib.request.urlopen(f"http://localhost:8501/v1/models/{arguments[0]}", timeout=5).close()
+                return
+            except OSError:
+                time.sleep(0.1)
+        raise AssertionError(f"{' '.join(arguments)}: does not answer")
+
+    def stop(self):
+        if self.process:
+            self.process.send_signal(signal.SIGINT)
+            assert self.process.wait(60) in (0, 130)
+            self.process = None
+
+
+@pytest.fixture
+def server():
+    server = Server()
+    yield server
+    server.stop()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_command_works(page, world, server):
+    if page.stem in ("captioning", "text_to_image"):
+        shutil.rmtree(world / "other")
+        (world / "other_pictures").rename(world / "other")
+    if page.stem == "serving":
+        run(world, ["sentiment", "train", "--run_dir", "runs/mine", "--data", "reviews.csv"])
+    for line in commands(page):
+        if ELSEWHERE.match(line):
+            continue
+        if line.startswith("curl "):
+            result = subprocess.run(["bash", "-c", line], cwd=world, capture_output=True, text=True, timeout=120)
+            assert result.returncode == 0 and "predictions" in result.stdout, f"{line}\n{result.stdout}{result.stderr}"
+            continue
+        program, *arguments = shlex.split(line)
+        assert program == "keras-apps", line
+        if arguments[1:2] == ["serve"]:
+            server.start(arguments, world)
+        else:
+            run(world, arguments)
+
+
+def run(world, arguments):
+    made = world / arguments[arguments.index("--run_dir") + 1] if "--run_dir" in arguments else None
+    if made and made.exists():
+        shutil.rmtree(made)
+    arguments = shortened(arguments) if arguments else []
+    result = warm_process.run(arguments, world, None, {"PYTHONPATH": str(ROOT)}, timeout=300)
+    assert result.returncode == 0, f"keras-apps {' '.join(arguments)}\n{result.stdout}\n{result.stderr[-3000:]}"
