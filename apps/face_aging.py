@@ -46,10 +46,6 @@ class ModelFlags:
 class CompileFlags(made_pictures.AdversarialFlags):
     """The losses and the optimizers."""
 
-    learning_rate: float = 5e-4
-    """Of the generator's Adam."""
-    discriminator_learning_rate: float = 5e-4
-    """Of the discriminator's."""
     recognition_learning_rate: float = 1e-3
     """Of the Adam of the networks that recognise, and of the encoder's."""
     identity_weight: float = 3.0
@@ -58,6 +54,16 @@ class CompileFlags(made_pictures.AdversarialFlags):
     """Of being of another age, likewise."""
     l1_weight: float = 5.0
     """Of what is changed in a face that is asked for at its own age, likewise (direct)."""
+    regulariser: Literal["none", "weight_clipping", "gradient_penalty", "r1"] = "r1"
+    """Of the discriminator."""
+    regulariser_weight: float = 2.0
+    """Of it in the loss."""
+    learning_rate: float = 5e-4
+    """Of the generator's Adam."""
+    discriminator_learning_rate: float = 5e-4
+    """Of the discriminator's."""
+    averaging: float = 0.99
+    """Momentum of the moving average of the generator that is evaluated and saved; 0 for none."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,9 +14,9 @@ class AdversarialFlags:
 
     adversarial_loss: Literal["minimax", "non_saturating", "least_squares", "wasserstein", "hinge"] = "non_saturating"
     """How generator and discriminator play."""
-    regulariser: Literal["none", "weight_clipping", "gradient_penalty", "r1"] = "r1"
+    regulariser: Literal["none", "weight_clipping", "gradient_penalty", "r1"] = "none"
     """Of the discriminator."""
-    regulariser_weight: float = 2.0
+    regulariser_weight: float = 10.0
     """Of it in the loss."""
     learning_rate: float = 2e-4
     """Of the generator's Adam."""
@@ -28,7 +28,13 @@ class AdversarialFlags:
     """Of both networks at once, or of the discriminator first."""
     n_critic: int = 1
     """Steps of the discriminator to one of the generator; more than one with --updates alternating."""
-    averaging: float = 0.99
+    real_label: float = 1.0
+    """The discriminator's target for what is real; below 1 for one-sided label smoothing."""
+    fake_label: float = 0.0
+    """Its target for what is not; above 0 for two-sided smoothing."""
+    flipped_labels: float = 0.0
+    """Share of the examples whose target is that of the other side."""
+    averaging: float = 0.0
     """Momentum of the moving average of the generator that is evaluated and saved; 0 for none."""
 
 

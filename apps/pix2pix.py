@@ -38,12 +38,6 @@ class CompileFlags(made_pictures.AdversarialFlags):
 
     l1_weight: float = 100.0
     """Of the distance to the true picture, in the generator's loss."""
-    regulariser: Literal["none", "weight_clipping", "gradient_penalty", "r1"] = "none"
-    """Of the discriminator."""
-    regulariser_weight: float = 10.0
-    """Of it in the loss."""
-    averaging: float = 0.0
-    """Momentum of the moving average of the generator that is evaluated and saved; 0 for none."""
 
 
 @dataclasses.dataclass(frozen=True)

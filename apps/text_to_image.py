@@ -50,18 +50,22 @@ class ModelFlags:
 class CompileFlags(made_pictures.AdversarialFlags):
     """The losses and the optimizers."""
 
-    adversarial_loss: Literal["minimax", "non_saturating", "least_squares", "wasserstein", "hinge"] = "hinge"
-    """How generator and discriminator play."""
-    discriminator_learning_rate: float = 4e-4
-    """Of the discriminator's."""
     matching_learning_rate: float = 1e-3
     """Of the matching networks'."""
-    beta_1: float = 0.0
-    """Decay of the first moment of both."""
     kl_weight: float = 0.02
     """Of the condition's divergence from the standard normal distribution, in the generator's loss."""
     interpolation: float = 0.25
     """Part of the examples for which the generator is asked for what is between two sentences."""
+    adversarial_loss: Literal["minimax", "non_saturating", "least_squares", "wasserstein", "hinge"] = "hinge"
+    """How generator and discriminator play."""
+    regulariser: Literal["none", "weight_clipping", "gradient_penalty", "r1"] = "r1"
+    """Of the discriminator."""
+    regulariser_weight: float = 2.0
+    """Of it in the loss."""
+    discriminator_learning_rate: float = 4e-4
+    """Of the discriminator's."""
+    beta_1: float = 0.0
+    """Decay of the first moment of both."""
     averaging: float = 0.995
     """Momentum of the moving average of the generator that is evaluated and saved; 0 for none."""
 

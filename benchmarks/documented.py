@@ -1,8 +1,8 @@
 """Runs every training and evaluation of the pages in full, which takes hours.
 
-`python -m benchmarks.documented DATA [PAGE ...]`: DATA is a folder in which the files lie by the names that the pages give
-them (multi30k/train.en, flickr8k/train.tar, ...). A command whose files are not there is said and passed over. Runs go to
-DATA/runs/PAGE; one that is there goes on, or is left.
+`python -m benchmarks.documented DATA [PAGE ...]`: DATA is a folder in which the files lie by the names that the pages
+give them (multi30k/train.en, flickr8k/train.tar, ...). A command whose files are not there is said and passed over.
+Runs go to DATA/runs/PAGE; one that is there goes on, or is left.
 """
 
 from __future__ import annotations

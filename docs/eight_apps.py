@@ -1,4 +1,4 @@
-"""Draws images/eight_apps.png: what the exports in saved_models answer to generated requests. `python docs/eight_apps.py`."""
+"""Draws images/eight_apps.png, what saved_models answers to generated requests: `python docs/eight_apps.py`."""
 
 from __future__ import annotations
 
@@ -62,14 +62,21 @@ def main() -> None:
         axes.set_xlabel(below, fontsize=11)
         return axes
 
-    texts = ["A great cast, but a dull film.", "I loved every minute of it.", "Not bad at all!", "Two hours I want back."]
+    texts = [
+        "A great cast, but a dull film.",
+        "I loved every minute of it.",
+        "Not bad at all!",
+        "Two hours I want back.",
+    ]
     answer = ask("sentiment", text=texts)
     axes = panel("sentiment")
     for row, (text, label, score) in enumerate(zip(texts, answer["label"], answer["score"], strict=True)):
         colour = "#2a7f3f" if label == b"pos" else "#b03030"
         axes.text(0.04, 0.86 - 0.24 * row, text, fontsize=12, transform=axes.transAxes)
         said = f"{label.decode()}  {score:.2f}"
-        axes.text(0.04, 0.77 - 0.24 * row, said, fontsize=12, color=colour, family="monospace", transform=axes.transAxes)
+        axes.text(
+            0.04, 0.77 - 0.24 * row, said, fontsize=12, color=colour, family="monospace", transform=axes.transAxes
+        )
 
     sentence = "She has never been to Spain."
     answer = ask("translation", "explain", text=[sentence])
@@ -108,9 +115,7 @@ def main() -> None:
 
     drawn = [demo_characters.draw(each) for each in demo_characters.invent(1, 6, 5)]
     pairs = [(drawn[0], drawn[1]), (drawn[0], drawn[25])]
-    answer = ask(
-        "siamese", first_bytes=[png(one) for one, _ in pairs], second_bytes=[png(other) for _, other in pairs]
-    )
+    answer = ask("siamese", first_bytes=[png(one) for one, _ in pairs], second_bytes=[png(other) for _, other in pairs])
     said = [f"{share:.2f}" for share in answer["probability"]]
     rows = [beside(*(image.reshape(*image.shape[:2], 1) for image in pair)) for pair in pairs]
     panel("siamese", beside(*rows), f"one character: {said[0]}  |  two: {said[1]}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import keras
@@ -89,6 +90,9 @@ class AdversarialModel(ServableModel):
         return {}
 
     # Training.
+
+    game: ClassVar[Mapping[str, Any]] = {}
+    """Arguments of `compile` that suit a task better than those that are given here."""
 
     def compile(
         self,

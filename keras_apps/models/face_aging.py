@@ -14,9 +14,8 @@ from keras_apps.errors import UserError, check_range
 from keras_apps.layers.gan import InstanceNormalization
 from keras_apps.layers.images import decode_image, resize_image
 from keras_apps.layers.optimizers import FusedAdam
-from keras_apps.losses.adversarial import AdversarialLoss
 from keras_apps.metrics.distributions import distribution_report
-from keras_apps.models.adversarial import AdversarialModel, Judged, Regulariser
+from keras_apps.models.adversarial import AdversarialModel, Judged
 from keras_apps.models.servable import ServableModel, Signature, Tensors
 
 OLDEST = 120
@@ -405,64 +404,43 @@ class FaceAging(AdversarialModel):
         """The loss of the observers, the generator's terms together, or the loss of the encoder."""
         return f"val_{'aging' if self.phase == 'gan' else self.phase}_loss", "min"
 
+    game = {
+        "regulariser": "r1",
+        "regulariser_weight": 2.0,
+        "learning_rate": 5e-4,
+        "discriminator_learning_rate": 5e-4,
+        "averaging": 0.99,
+    }
+
     def compile(
         self,
-        adversarial_loss: AdversarialLoss = "non_saturating",
-        regulariser: Regulariser = "r1",
-        regulariser_weight: float = 2.0,
-        learning_rate: float = 5e-4,
-        discriminator_learning_rate: float = 5e-4,
         recognition_learning_rate: float = 1e-3,
-        beta_1: float = 0.5,
-        updates: Literal["simultaneous", "alternating"] = "simultaneous",
-        n_critic: int = 1,
         identity_weight: float = 3.0,
         age_weight: float = 0.5,
         l1_weight: float = 5.0,
-        averaging: float = 0.99,
         xla: bool = False,
         steps_per_execution: int = 1,
+        **game: Any,
     ) -> None:
         """Adam for all networks.
 
         Args:
-            adversarial_loss: as in `AdversarialModel.compile`, and so are the others.
-            regulariser: of the discriminator.
-            regulariser_weight: of it in the loss.
-            learning_rate: of the generator.
-            discriminator_learning_rate: of the discriminator.
             recognition_learning_rate: of the observers, and of the encoder.
-            beta_1: decay of the first moment of the generator's and the discriminator's.
-            updates: of both at once, or of the discriminator first.
-            n_critic: steps of the discriminator to one of the generator.
             identity_weight: of what the guide sees of another person, in the generator's loss (direct).
             age_weight: of what it sees of another age, likewise.
             l1_weight: of what is changed in a face that is asked for at its own age, likewise (direct).
-            averaging: momentum of the moving average of the generator that is evaluated and saved; 0 for none.
             xla: compile losses and gradients.
             steps_per_execution: training steps in one call of the graph.
+            game: as `AdversarialModel.compile` takes it.
         """
         self.identity_weight = identity_weight
         self.age_weight = age_weight
         self.l1_weight = l1_weight
         check_range(self, ("identity_weight", "age_weight", "l1_weight"), at_least=0)
+        super().compile(xla=xla, steps_per_execution=steps_per_execution, **self.game | game)
         if self.phase == "gan":
-            super().compile(
-                adversarial_loss=adversarial_loss,
-                regulariser=regulariser,
-                regulariser_weight=regulariser_weight,
-                learning_rate=learning_rate,
-                discriminator_learning_rate=discriminator_learning_rate,
-                beta_1=beta_1,
-                updates=updates,
-                n_critic=n_critic,
-                averaging=averaging,
-                xla=xla,
-                steps_per_execution=steps_per_execution,
-            )
             self.trackers = self.trackers | {"aging_loss": keras.metrics.Mean(name="aging_loss")}
             return
-        self.n_critic = n_critic
         if self.phase == "recognition":
             names = ["recognition_loss", "identity_loss", "age_loss", "age_accuracy"]
         else:

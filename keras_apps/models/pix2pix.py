@@ -13,10 +13,9 @@ import tensorflow as tf
 from keras_apps.errors import UserError, check_range
 from keras_apps.layers.gan import InstanceNormalization
 from keras_apps.layers.images import decode_image
-from keras_apps.losses.adversarial import AdversarialLoss
 from keras_apps.metrics import pictures as metrics
 from keras_apps.metrics.distributions import distribution_report
-from keras_apps.models.adversarial import AdversarialModel, Judged, Regulariser
+from keras_apps.models.adversarial import AdversarialModel, Judged
 from keras_apps.models.servable import Signature, Tensors
 
 LARGEST = 256
@@ -166,51 +165,15 @@ class Pix2Pix(AdversarialModel):
         del verdict
         return {"l1": self.l1_weight * tf.reduce_mean(tf.abs(_scaled(batch["target"]) - fake), axis=[1, 2, 3])}
 
-    def compile(
-        self,
-        l1_weight: float = 100.0,
-        adversarial_loss: AdversarialLoss = "non_saturating",
-        regulariser: Regulariser = "none",
-        regulariser_weight: float = 10.0,
-        learning_rate: float = 2e-4,
-        discriminator_learning_rate: float = 2e-4,
-        beta_1: float = 0.5,
-        updates: Literal["simultaneous", "alternating"] = "simultaneous",
-        n_critic: int = 1,
-        averaging: float = 0.0,
-        xla: bool = False,
-        steps_per_execution: int = 1,
-    ) -> None:
+    def compile(self, l1_weight: float = 100.0, **game: Any) -> None:
         """Adam for both networks.
 
         Args:
             l1_weight: of the mean absolute difference to the true picture, in the generator's loss.
-            adversarial_loss: as in `AdversarialModel.compile`, and so are the others.
-            regulariser: of the discriminator.
-            regulariser_weight: of it in the loss.
-            learning_rate: of the generator.
-            discriminator_learning_rate: of the discriminator.
-            beta_1: decay of the first moment of both.
-            updates: of both at once, or of the discriminator first.
-            n_critic: steps of the discriminator to one of the generator.
-            averaging: momentum of the moving average of the generator that is evaluated and saved; 0 for none.
-            xla: compile losses and gradients.
-            steps_per_execution: training steps in one call of the graph.
+            game: as `AdversarialModel.compile` takes it.
         """
         self.l1_weight = l1_weight
-        super().compile(
-            adversarial_loss=adversarial_loss,
-            regulariser=regulariser,
-            regulariser_weight=regulariser_weight,
-            learning_rate=learning_rate,
-            discriminator_learning_rate=discriminator_learning_rate,
-            beta_1=beta_1,
-            updates=updates,
-            n_critic=n_critic,
-            averaging=averaging,
-            xla=xla,
-            steps_per_execution=steps_per_execution,
-        )
+        super().compile(**self.game | game)
 
     # Metrics and samples.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
@@ -14,9 +14,8 @@ from keras_apps.layers.gan import InstanceNormalization, MinibatchStandardDeviat
 from keras_apps.layers.images import resize_image
 from keras_apps.layers.optimizers import FusedAdam
 from keras_apps.layers.text import WordTokenizer, learn_vocabulary, to_length
-from keras_apps.losses.adversarial import AdversarialLoss
 from keras_apps.metrics.distributions import distribution_report
-from keras_apps.models.adversarial import AdversarialModel, Judged, Regulariser
+from keras_apps.models.adversarial import AdversarialModel, Judged
 from keras_apps.models.servable import ServableModel, Signature, Tensors
 
 UNKNOWN = 1
@@ -254,71 +253,52 @@ class TextToImage(AdversarialModel):
         """The matching's loss; then how far pictures with their sentences are from true ones (`pair_distance`)."""
         return ("val_matching_loss" if self.phase == "matching" else "val_distance"), "min"
 
+    game = {
+        "adversarial_loss": "hinge",
+        "regulariser": "r1",
+        "regulariser_weight": 2.0,
+        "discriminator_learning_rate": 4e-4,
+        "beta_1": 0.0,
+        "averaging": 0.995,
+    }
+
     def compile(
         self,
-        adversarial_loss: AdversarialLoss = "hinge",
-        regulariser: Regulariser = "r1",
-        regulariser_weight: float = 2.0,
-        learning_rate: float = 2e-4,
-        discriminator_learning_rate: float = 4e-4,
         matching_learning_rate: float = 1e-3,
-        beta_1: float = 0.0,
-        updates: Literal["simultaneous", "alternating"] = "simultaneous",
-        n_critic: int = 1,
         kl_weight: float = 0.02,
         interpolation: float = 0.25,
-        averaging: float = 0.995,
         xla: bool = False,
         steps_per_execution: int = 1,
+        **game: Any,
     ) -> None:
         """Adam for all networks.
 
         Args:
-            adversarial_loss: as in `AdversarialModel.compile`, and so are the others.
-            regulariser: of the discriminator; `r1` also smooths it along true sentences (Tao 2022, DF-GAN).
-            regulariser_weight: of it in the loss.
-            learning_rate: of the generator.
-            discriminator_learning_rate: of the discriminator.
             matching_learning_rate: of the matching networks.
-            beta_1: decay of the first moment of the generator's and the discriminator's.
-            updates: of both at once, or of the discriminator first.
-            n_critic: steps of the discriminator to one of the generator.
             kl_weight: of the condition's divergence from the standard normal distribution, in the generator's loss.
             interpolation: part of the examples for which the generator is asked for what is between two sentences.
-            averaging: momentum of the moving average of the generator that is evaluated and saved; 0 for none.
             xla: compile losses and gradients.
             steps_per_execution: training steps in one call of the graph.
+            game: as `AdversarialModel.compile` takes it; `r1` also smooths the discriminator along true sentences (Tao
+                2022, DF-GAN).
         """
         self.kl_weight = kl_weight
         self.interpolation = interpolation
         check_range(self, ("kl_weight",), at_least=0)
         check_range(self, ("interpolation",), at_least=0, below=1)
-        if self.phase == "matching":
-            self.n_critic = n_critic
-            ServableModel.compile(
-                self,
-                FusedAdam(matching_learning_rate),
-                variables=self.matching_variables,
-                xla=xla,
-                steps_per_execution=steps_per_execution,
-            )
-            names = ("matching_loss", "matching_accuracy")
-            self.trackers = {name: keras.metrics.Mean(name=name) for name in names}
+        super().compile(xla=xla, steps_per_execution=steps_per_execution, **self.game | game)
+        if self.phase == "gan":
+            self.distance = keras.metrics.Mean(name="distance")
             return
-        super().compile(
-            adversarial_loss=adversarial_loss,
-            regulariser=regulariser,
-            regulariser_weight=regulariser_weight,
-            learning_rate=learning_rate,
-            discriminator_learning_rate=discriminator_learning_rate,
-            beta_1=beta_1,
-            updates=updates,
-            n_critic=n_critic,
-            averaging=averaging,
+        ServableModel.compile(
+            self,
+            FusedAdam(matching_learning_rate),
+            variables=self.matching_variables,
             xla=xla,
             steps_per_execution=steps_per_execution,
         )
-        self.distance = keras.metrics.Mean(name="distance")
+        names = ("matching_loss", "matching_accuracy")
+        self.trackers = {name: keras.metrics.Mean(name=name) for name in names}
 
     @property
     def matching_variables(self) -> list[keras.Variable]:

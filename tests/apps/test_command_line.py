@@ -14,6 +14,7 @@ import pytest
 
 from apps import runner
 from apps.command_line import all_apps
+from keras_apps.models.adversarial import AdversarialModel
 from keras_apps.training.config import TrainingConfig
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,11 +35,20 @@ def test_flags_are_the_arguments_of_the_python_api(name):
         ((app.data_flags, app.splitting), getattr(importlib.import_module(module), function), set()),
     ]
     for flags, target, others in pairs:
-        parameters = {n: p for n, p in inspect.signature(target).parameters.items() if n not in others}
+        parameters = arguments_of(target, getattr(model, "game", {})).items()
+        parameters = {name: default for name, default in parameters if name not in others}
         defaults = {name: value for group in flags for name, value in defaults_of(group).items()}
         assert defaults.keys() == parameters.keys(), target.__qualname__
         for name, value in defaults.items():
-            assert value == parameters[name].default and type(value) is type(parameters[name].default), name
+            assert value == parameters[name] and type(value) is type(parameters[name]), name
+
+
+def arguments_of(function, game):
+    """Their defaults by name; what a model's `compile` hands on to AdversarialModel's, with its own defaults."""
+    parameters = {name: each.default for name, each in inspect.signature(function).parameters.items()}
+    if parameters.pop("game", None) is None:
+        return parameters
+    return arguments_of(AdversarialModel.compile, {}) | game | parameters
 
 
 def defaults_of(group):
