@@ -180,8 +180,10 @@ class ServeFlags:
 def train(app: App, options: argparse.Namespace) -> None:
     """Train or fine-tune; resumes by itself."""
     _import_tensorflow()
+    from keras_apps.training import hardware
     from keras_apps.training.fit import train as fit
 
+    hardware.strategy(options.training.distribute)
     model = dataclasses.asdict(options.model_flags)
     if options.train.init_from:
         model = {name: value for name, value in model.items() if name in options.given}
