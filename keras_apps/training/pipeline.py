@@ -8,6 +8,7 @@ import numpy as np
 import psutil
 import tensorflow as tf
 
+from keras_apps.errors import UserError
 from keras_apps.models.servable import ServableModel, Tensors
 from keras_apps.training.features import with_features
 
@@ -51,6 +52,24 @@ def counted(batches: tf.data.Dataset) -> tf.data.Dataset:
     return batches.apply(tf.data.experimental.assert_cardinality(count))
 
 
+def check_shares(model: ServableModel, batches: tf.data.Dataset) -> None:
+    """Refuses batches of which a replica gets no example, where that can't be computed.
+
+    Raises:
+        UserError: on a CPU without XLA, for a model with convolutions: oneDNN gives none the shape of their input.
+    """
+    replicas = model.distribute_strategy.num_replicas_in_sync
+    convolves = any(len(weight.shape) == 4 for weight in model.trainable_variables)
+    if replicas == 1 or tf.config.list_physical_devices("GPU") or model.xla or not convolves:
+        return
+    smallest = int(batches.reduce(tf.int64.max, lambda so_far, batch: tf.minimum(so_far, _rows(batch))))
+    if smallest < replicas:
+        raise UserError(
+            f"the last batch has {smallest} of the examples, too few for {replicas} CPUs; "
+            "give another --batch_size, or --xla on"
+        )
+
+
 def epochs_of_batches(
     model: ServableModel,
     prepared: tf.data.Dataset,
@@ -87,7 +106,7 @@ def shared(
         first = context.input_pipeline_id * own
 
         def part(batch: Tensors, replica: tf.Tensor) -> Tensors:
-            count = tf.shape(tf.nest.flatten(batch)[0], tf.int64)[0]
+            count = _rows(batch)
             start, stop = replica * count // replicas, (replica + 1) * count // replicas
             return tf.nest.map_structure(lambda each: each[start:stop], batch)
 
@@ -101,3 +120,7 @@ def shared(
         return parts.apply(tf.data.experimental.assert_cardinality(count * own))
 
     return strategy.distribute_datasets_from_function(of_this_process)
+
+
+def _rows(batch: Tensors) -> tf.Tensor:
+    return tf.shape(tf.nest.flatten(batch)[0], tf.int64)[0]
