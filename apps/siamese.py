@@ -138,7 +138,10 @@ def _pairs(options: PredictFlags) -> Iterator[tuple[runner.Line, runner.Line]]:
     for first, second in zip(options.first, options.second, strict=True):
         yield (
             {"first": first, "second": second},
-            {"first_bytes": image_bytes(first), "second_bytes": image_bytes(second)},
+            {
+                "first_bytes": functools.partial(image_bytes, first),
+                "second_bytes": functools.partial(image_bytes, second),
+            },
         )
 
 
@@ -261,6 +264,8 @@ APP = runner.App(
     table=table,
     draw=draw,
     present=present,
+    # All write the same gallery.
+    together=lambda options: 0 if options.support or options.remove else 1,
     measuring_flags=MeasuringFlags,
 )
 
