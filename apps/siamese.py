@@ -136,13 +136,8 @@ def _pairs(options: PredictFlags) -> Iterator[tuple[runner.Line, runner.Line]]:
     from keras_apps.data.images import image_bytes
 
     for first, second in zip(options.first, options.second, strict=True):
-        yield (
-            {"first": first, "second": second},
-            {
-                "first_bytes": functools.partial(image_bytes, first),
-                "second_bytes": functools.partial(image_bytes, second),
-            },
-        )
+        read = [functools.partial(image_bytes, path) for path in (first, second)]
+        yield {"first": first, "second": second}, dict(zip(("first_bytes", "second_bytes"), read, strict=True))
 
 
 def _supports(support: str) -> Iterable[tuple[runner.Line, runner.Line]]:

@@ -104,9 +104,10 @@ def _train(
     # For what has no seed of its own. Not 0: beside that, tf.data's shuffle can't take its seed from a tensor.
     keras.utils.set_random_seed(config.seed + 1)
     latest = checkpoints.latest_checkpoint(run.checkpoints)
+    progress = checkpoints.read_progress(latest) if latest else None
+    hardware.wait_for_all(strategy, progress.phase + len(progress.history) if progress else 0)
     with strategy.scope():
-        if latest:
-            progress = checkpoints.read_progress(latest)
+        if progress:
             network = model_class.from_config(progress.model_config)
             _say(own, f"going on from {latest}")
         else:

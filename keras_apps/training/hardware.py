@@ -65,10 +65,22 @@ def is_chief(distribute: str) -> bool:
     return distribute != "multi_worker" or _cluster()[1] == 0
 
 
-def wait_for_all(strategy: tf.distribute.Strategy) -> None:
-    """Returns when all processes of the strategy have come here."""
-    nothing = strategy.experimental_distribute_values_from_function(lambda context: tf.constant(0.0))
-    float(strategy.reduce("SUM", nothing, axis=None))
+def wait_for_all(strategy: tf.distribute.Strategy, done: int = 0) -> None:
+    """Returns when all processes of the strategy have come here.
+
+    Args:
+        strategy: theirs.
+        done: how far each has come, as it finds on the disk.
+
+    Raises:
+        UserError: where they find different things.
+    """
+    found = strategy.experimental_distribute_values_from_function(lambda context: tf.constant(done, tf.int64))
+    if int(strategy.reduce("SUM", found, axis=None)) != done * strategy.num_replicas_in_sync:
+        raise UserError(
+            "the processes of the cluster find different checkpoints; --run_dir must be on a disk that all machines "
+            "share, and may need a moment after a run was stopped"
+        )
 
 
 # One of each for the whole process: a second would number its collective operations from the same start, and clash.
