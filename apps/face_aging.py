@@ -160,6 +160,7 @@ APP = runner.App(
     measure=made_pictures.measure,
     table=made_pictures.table,
     present=present,
+    together=lambda options: len(_ages(options)),
     answering_flags=AnsweringFlags,
     measuring_flags=made_pictures.MeasuringFlags,
     training=TrainingConfig(epochs=15, batch_size=16, patience=0),

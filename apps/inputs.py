@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -56,7 +57,7 @@ def texts(given: Sequence[str], file: str) -> Iterable[str]:
 
 
 def pictures(given: Sequence[str], folder: str) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    """Of each picture of `--image`, or of `--input`, its name and a request with its bytes.
+    """Of each picture of `--image`, or of `--input`, its name and a request that reads its bytes, once.
 
     Args:
         given: the files themselves.
@@ -90,7 +91,7 @@ def _requests(paths: Iterable[str]) -> Iterator[tuple[dict[str, Any], dict[str, 
     from keras_apps.data.images import image_bytes
 
     for path in paths:
-        yield {"image": path}, {"image_bytes": image_bytes(path)}
+        yield {"image": path}, {"image_bytes": functools.cache(functools.partial(image_bytes, path))}
 
 
 def _lines(path: str) -> Iterator[str]:

@@ -8,6 +8,7 @@ import itertools
 import json
 import logging as python_logging
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -68,13 +69,16 @@ class App:
         data_flags: dataclass of the arguments of `load` that say what to read.
         predict_flags: dataclass of what `predict` reads requests from.
         requests: `predict_flags` -> the signature, and for each request what its printed line begins with and its
-            inputs, of one element each.
+            inputs, of one element each, or functions that read them.
         measure: the model, raw examples, a batch size and `measuring_flags` -> the metrics and, under `answers`, a dict
             per example.
         table: metrics -> the lines that `evaluate` prints.
         draw: writes pictures into a folder, from the metrics, the `answers` of `measure`, and the examples.
         present: `predict_flags`, the request's number, what its line begins with, its inputs and its outcome -> what
             is printed; writes pictures.
+        overview: `predict_flags` and how many requests there were -> a last line to print, if any; draws what shows all
+            the answers together. Not of a shard.
+        together: `predict_flags` -> how many requests, one after the other, a shard is to have together; 0 for all.
         answering_flags: dataclass of constructor arguments that no weight depends on, None for the model's own;
             `evaluate`, `predict` and `export` take them.
         measuring_flags: dataclass of what else `evaluate` measures with.
@@ -97,6 +101,8 @@ class App:
     present: Callable[[Any, int, Line, Line, Line], Line] = lambda options, index, shown, request, outcome: (
         shown | outcome
     )
+    overview: Callable[[Any, int], Line | None] = lambda options, count: None
+    together: Callable[[Any], int] = lambda options: 1
     measure: Callable[[ServableModel, tf.data.Dataset, int, Any], Line] = lambda model, examples, batch_size, options: (
         model.measure(examples, batch_size)
     )
@@ -149,6 +155,19 @@ class AnswerFlags:
     """host:port of a running server, instead of --model."""
     protocol: Literal["rest", "grpc"] = "rest"
     """How to talk to the server."""
+    shard: str = ""
+    """I/N answers the I-th of every N requests, so that N processes or machines can share them."""
+
+    def __post_init__(self):
+        number, count = self.part
+        if not 1 <= number <= count:
+            raise UserError(f"--shard must be I/N, from 1/N to N/N; received {self.shard}")
+
+    @property
+    def part(self) -> tuple[int, int]:
+        """Which of how many shards; the first of one where there are none."""
+        found = re.fullmatch(r"(\d+)/(\d+)", self.shard or "1/1")
+        return (int(found[1]), int(found[2])) if found else (0, 0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -182,8 +201,10 @@ class ServeFlags:
 def train(app: App, options: argparse.Namespace) -> None:
     """Train or fine-tune; resumes by itself."""
     _import_tensorflow()
+    from keras_apps.training import hardware
     from keras_apps.training.fit import train as fit
 
+    hardware.strategy(options.training.distribute)
     model = dataclasses.asdict(options.model_flags)
     if options.train.init_from:
         model = {name: value for name, value in model.items() if name in options.given}
@@ -245,22 +266,34 @@ def predict(app: App, options: argparse.Namespace) -> None:
     """Answer requests, one JSON line each."""
     from keras_apps.serving.answerer import open_answerer
 
-    signature, requests = app.requests(options.predict_flags)
     where = options.answer
+    signature, requests = app.requests(options.predict_flags)
+    together = app.together(options.predict_flags)
+    if where.shard and not together:
+        raise UserError("--shard: these requests belong together; ask them in one run")
     model = where.model or ("" if where.server else _exports(app))
     if model:
         _import_tensorflow()
+    number, shards = where.part
     answer = open_answerer(app.name, app.model_class, model, where.server, where.protocol, _changes(options))
-    refused = False
-    for batch in _batched(enumerate(requests), app.predict_batch):
-        outcomes = _answered(answer, [request for _, (_, request) in batch], signature)
-        for (index, (shown, request)), outcome in zip(batch, outcomes, strict=True):
+    own = (
+        (index, shown, {name: each() if callable(each) else each for name, each in request.items()})
+        for index, (shown, request) in enumerate(requests)
+        if not where.shard or index // together % shards == number - 1
+    )
+    count = refused = 0
+    for batch in _batched(own, app.predict_batch):
+        outcomes = _answered(answer, [request for _, _, request in batch], signature)
+        for (index, shown, request), outcome in zip(batch, outcomes, strict=True):
+            count = index + 1
             if isinstance(outcome, RequestRefused):
-                refused = True
+                refused += 1
                 line = shown | {"error": str(outcome)}
             else:
                 line = app.present(options.predict_flags, index, shown, request, outcome)
             print(json.dumps(line, ensure_ascii=False), flush=True)
+    if not where.shard and count > refused and (overview := app.overview(options.predict_flags, count)):
+        print(json.dumps(overview, ensure_ascii=False))
     if refused:
         raise UserError("some requests were refused; their lines say why")
 

@@ -134,10 +134,8 @@ def _pairs(options: PredictFlags) -> Iterator[tuple[runner.Line, runner.Line]]:
     from keras_apps.data.images import image_bytes
 
     for first, second in zip(options.first, options.second, strict=True):
-        yield (
-            {"first": first, "second": second},
-            {"first_bytes": image_bytes(first), "second_bytes": image_bytes(second)},
-        )
+        read = [functools.partial(image_bytes, path) for path in (first, second)]
+        yield {"first": first, "second": second}, dict(zip(("first_bytes", "second_bytes"), read, strict=True))
 
 
 def _supports(support: str) -> Iterable[tuple[runner.Line, runner.Line]]:
@@ -259,6 +257,8 @@ APP = runner.App(
     table=table,
     draw=draw,
     present=present,
+    # All write the same gallery.
+    together=lambda options: 0 if options.support or options.remove else 1,
     measuring_flags=MeasuringFlags,
 )
 

@@ -173,14 +173,11 @@ def _styles(options: PredictFlags) -> list[str]:
 def present(
     options: PredictFlags, index: int, shown: runner.Line, request: runner.Line, outcome: runner.Line
 ) -> runner.Line:
-    """Where the pictures were written; after the last of several, the grid of all."""
-    del request
+    """Where the pictures were written."""
+    del index, request
     from keras_apps.files import atomic_file
 
-    styles = ["mix"] if options.share else _styles(options) or [""]
-    contents = options.image or _files(options.input)
-    paths = [[_path(options.output, content, style) for style in styles] for content in contents]
-    path = paths[index // len(styles)][index % len(styles)]
+    path = _path(options.output, shown["image"], "mix" if options.share else shown.get("style", ""))
 
     def write(path: Path, content: bytes) -> str:
         with atomic_file(path) as temporary:
@@ -191,13 +188,22 @@ def present(
     if between := outcome.get("intermediate_bytes"):
         names = [path.with_name(f"{path.stem}-{number:02d}.png") for number in range(1, len(between) + 1)]
         line["intermediates"] = [write(*each) for each in zip(names, between, strict=True)]
-    count = len(contents) * len(styles)
-    if count == 1 or index < count - 1:
-        return line
+    return line
+
+
+def overview(options: PredictFlags, count: int) -> runner.Line | None:
+    """The grid of all pictures, where there are several."""
+    from keras_apps.files import atomic_file
+
+    if count == 1:
+        return None
+    styles = ["mix"] if options.share else _styles(options) or [""]
+    contents = options.image or _files(options.input)
+    paths = [[_path(options.output, content, style) for style in styles] for content in contents]
     grid = Path(options.output) / "grid.png"
     with atomic_file(grid) as temporary:
         _draw_grid(contents, [] if styles[0] in ("", "mix") else styles, paths, temporary)
-    return line | {"grid": str(grid)}
+    return {"grid": str(grid)}
 
 
 def _path(folder: str, content: str, style: str) -> Path:
@@ -248,6 +254,7 @@ APP = runner.App(
     measure=measure,
     table=table,
     present=present,
+    overview=overview,
     answering_flags=AnsweringFlags,
     measuring_flags=MeasuringFlags,
     predict_batch=1,

@@ -133,7 +133,7 @@ def _requests(options: PredictFlags, texts: Iterable[str]) -> Iterator[tuple[run
 def present(
     options: PredictFlags, index: int, shown: runner.Line, request: runner.Line, outcome: runner.Line
 ) -> runner.Line:
-    """Where the picture was written; after the last of a sentence, the contact sheet too."""
+    """Where the picture was written."""
     from PIL import Image, PngImagePlugin
 
     from keras_apps.files import atomic_file
@@ -143,10 +143,6 @@ def present(
     says.add_itxt("Description", _title(options, request))
     with atomic_file(path) as temporary:
         Image.open(io.BytesIO(outcome["image_bytes"])).save(temporary, "PNG", pnginfo=says)
-    of_sentence = options.count * (options.steps if options.goes else 1)
-    # No one knows here whether more sentences come, so the sheet grows with each, until it is full.
-    if (index + 1) % of_sentence == 0 and index - of_sentence < SHOWN:
-        _draw_sheet(options, min(index + 1, SHOWN))
     return shown | {"output": str(path)}
 
 
@@ -163,15 +159,16 @@ def _title(options: PredictFlags, request: runner.Line) -> str:
     return f"{request['weight']:.2f}"
 
 
-def _draw_sheet(options: PredictFlags, count: int) -> None:
-    """Draws what was written of the first so many requests; a row is of one sentence where that is not too long."""
+def overview(options: PredictFlags, count: int) -> None:
+    """Draws a contact sheet of the first pictures; a row is of one sentence where that is not too long."""
     import numpy as np
     from PIL import Image
 
     from keras_apps.drawing import draw_contact_sheet
     from keras_apps.files import atomic_file
 
-    pictures = [Image.open(path) for path in (_path(options, index) for index in range(count)) if path.exists()]
+    paths = (_path(options, index) for index in range(min(count, SHOWN)))
+    pictures = [Image.open(path) for path in paths if path.exists()]
     columns = options.steps if options.goes else options.count
     with atomic_file(Path(options.output) / "contact_sheet.png") as temporary:
         draw_contact_sheet(
@@ -232,6 +229,7 @@ APP = runner.App(
     measure=measure,
     table=made_pictures.table,
     present=present,
+    overview=overview,
     measuring_flags=made_pictures.MeasuringFlags,
     training=TrainingConfig(epochs=40, batch_size=32, patience=12),
 )

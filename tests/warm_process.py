@@ -11,18 +11,23 @@ from pathlib import Path
 PRELOADED = ["keras_apps.models.translation", "keras_apps.training.fit", "keras_apps.export.saved_model", __name__]
 
 
+def context() -> multiprocessing.context.BaseContext:
+    """What makes such processes."""
+    # macOS's own libraries do not bear to be forked.
+    made = multiprocessing.get_context("spawn" if sys.platform == "darwin" else "forkserver")
+    made.set_forkserver_preload(PRELOADED)
+    return made
+
+
 def run(
     arguments: list[str], cwd: Path, input: str | None, env: dict[str, str], timeout: float
 ) -> subprocess.CompletedProcess:
     """What `subprocess.run` gives of `python -m apps.command_line ARGUMENTS`."""
-    # macOS's own libraries do not bear to be forked.
-    context = multiprocessing.get_context("spawn" if sys.platform == "darwin" else "forkserver")
-    context.set_forkserver_preload(PRELOADED)
     with tempfile.TemporaryDirectory() as folder:
         streams = [Path(folder) / name for name in ("stdin", "stdout", "stderr")]
         for stream in streams:
             stream.write_text(input or "" if stream.name == "stdin" else "")
-        process = context.Process(target=_run, args=(arguments, cwd, streams, env))
+        process = context().Process(target=_run, args=(arguments, cwd, streams, env))
         process.start()
         process.join(timeout)
         if process.exitcode is None:

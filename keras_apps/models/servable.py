@@ -175,6 +175,12 @@ class ServableModel(keras.Model):
         unlike numbers of examples.
         """
 
+    def _make_function(self, step_function: Callable) -> Callable:
+        """Gives what a step returns an axis more, over which Keras averages where several processes train together."""
+        if not isinstance(self.distribute_strategy, tf.distribute.MultiWorkerMirroredStrategy):
+            return super()._make_function(step_function)
+        return super()._make_function(lambda batch: {name: each[None] for name, each in step_function(batch).items()})
+
     @property
     def optimizers(self) -> list[keras.optimizers.Optimizer]:
         """All optimizers, in a fixed order: their state is part of a checkpoint."""

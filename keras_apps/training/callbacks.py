@@ -35,15 +35,10 @@ class AveragedValidation(keras.callbacks.Callback):
 
 
 class StopOnNaN(keras.callbacks.Callback):
-    """Ends a training whose loss is no number any more, before anything of it is saved.
+    """Ends a training whose loss is no number any more, before anything of it is saved."""
 
-    Args:
-        run: to say what is left.
-    """
-
-    def __init__(self, run: RunDirectory):
+    def __init__(self):
         super().__init__()
-        self.run = run
         self.epoch = 0
         self.looks = 0
 
@@ -66,7 +61,7 @@ class StopOnNaN(keras.callbacks.Callback):
             if not math.isfinite(float(value)):
                 raise UserError(
                     f"training diverged: {name} is {float(value)} in epoch {self.epoch + 1} at {where}; try a smaller "
-                    f"--learning_rate (and another --run_dir); {self.run.path} keeps what was saved before"
+                    "--learning_rate (and another --run_dir); this one keeps what was saved before"
                 )
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib.util
 import logging
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from keras_apps.data.splits import Splits
 from keras_apps.errors import UserError
@@ -58,50 +61,86 @@ def train(
     config = config or TrainingConfig()
     if splits.train is None:
         raise UserError("the data has no examples to train on; see --data")
+    strategy = hardware.strategy(config.distribute)
+    settings = {
+        "model_class": model_class.__name__,
+        "model": model or {},
+        "compile": compile or {},
+        "training": dataclasses.asdict(config),
+        "init_from": str(init_from) if init_from else None,
+    } | (settings or {})
     run = RunDirectory(run_dir)
-    run.open(
-        {
-            "model_class": model_class.__name__,
-            "model": model or {},
-            "compile": compile or {},
-            "training": dataclasses.asdict(config),
-            "init_from": str(init_from) if init_from else None,
-        }
-        | (settings or {})
-    )
+    try:
+        with contextlib.ExitStack() as stack:
+            # All processes do the same, for they meet in it; what others than the chief write is thrown away.
+            own = run
+            if hardware.is_chief(config.distribute):
+                run.open(settings)
+            hardware.wait_for_all(strategy)
+            if not hardware.is_chief(config.distribute):
+                run.join(settings)
+                own = RunDirectory(stack.enter_context(tempfile.TemporaryDirectory()))
+                own.open(settings)
+            return _train(model_class, splits, run, own, model or {}, compile or {}, config, init_from, strategy)
+    except (tf.errors.UnavailableError, tf.errors.AbortedError) as error:
+        raise UserError(
+            "another process of the cluster has stopped, or can't be reached; see what it says, and give all of them "
+            "the same command again to go on"
+        ) from error
+
+
+def _train(
+    model_class: type[ServableModel],
+    splits: Splits,
+    run: RunDirectory,
+    own: RunDirectory,
+    model: dict[str, Any],
+    compile: dict[str, Any],
+    config: TrainingConfig,
+    init_from: str | Path | None,
+    strategy: tf.distribute.Strategy,
+) -> ServableModel:
+    """Reads what is in `run`, and writes to `own`."""
     # For what has no seed of its own. Not 0: beside that, tf.data's shuffle can't take its seed from a tensor.
     keras.utils.set_random_seed(config.seed + 1)
-    with hardware.strategy_scope(config.distribute):
-        latest = checkpoints.latest_checkpoint(run.checkpoints)
-        if latest:
-            progress = checkpoints.read_progress(latest)
+    latest = checkpoints.latest_checkpoint(run.checkpoints)
+    progress = checkpoints.read_progress(latest) if latest else None
+    hardware.wait_for_all(strategy, progress.phase + len(progress.history) if progress else 0)
+    with strategy.scope():
+        if progress:
             network = model_class.from_config(progress.model_config)
-            _say(run, f"going on from {latest}")
+            _say(own, f"going on from {latest}")
         else:
-            network = _begin(model_class, splits, model or {}, config, init_from, run)
+            network = _begin(model_class, splits, model, config, init_from, own)
             progress = checkpoints.Progress(0, 0, [], network.get_config())
-        xla = hardware.choose_xla(config.xla, model_class)
-        for phase in range(progress.phase, len(network.phases)):
-            resumed = latest is not None and phase == progress.phase
-            if phase > 0 and not resumed:
-                # The best of the phase before, which need not be its last.
-                network.inherit(model_class.load(run.model_file))
+    xla = hardware.choose_xla(config.xla, model_class)
+    for phase in range(progress.phase, len(network.phases)):
+        resumed = latest is not None and phase == progress.phase
+        if phase > 0 and not resumed:
+            hardware.wait_for_all(strategy)
+            # The best of the phase before, which need not be its last.
+            network.inherit(model_class.load(run.model_file))
+        with strategy.scope():
             network.begin_phase(network.phases[phase])
-            network.compile(**(compile or {}), xla=xla, steps_per_execution=config.steps_per_execution)
-            if resumed:
-                checkpoints.restore_checkpoint(latest, network)
-            elif phase > 0:
-                progress = checkpoints.Progress(phase, 0, progress.history, network.get_config())
-                checkpoints.save_checkpoint(run.checkpoints, network, progress)
-            _fit_phase(network, splits, run, config, phase, progress)
+            network.compile(**compile, xla=xla, steps_per_execution=config.steps_per_execution)
+        if resumed:
+            checkpoints.restore_checkpoint(latest, network)
+        elif phase > 0:
+            progress = checkpoints.Progress(phase, 0, progress.history, network.get_config())
+            checkpoints.save_checkpoint(own.checkpoints, network, progress)
+        # Outside the scope, so that what is made of the model to be saved is of this process alone.
+        _fit_phase(network, splits, own, config, phase, progress)
     if not network.phases:
         # There is nothing to fit: it is what it was made, and what `adapt` read.
-        network.save_for_inference(run.model_file)
+        network.save_for_inference(own.model_file)
+    hardware.wait_for_all(strategy)
     best = model_class.load(run.model_file)
     if splits.validation is not None:
         prepared = pipeline.prepare(best, splits.validation, training=False)
         best.calibrate(best.batches(prepared, config.batch_size, training=False))
-        best.save_for_inference(run.model_file)
+        hardware.wait_for_all(strategy)
+        best.save_for_inference(own.model_file)
+    hardware.wait_for_all(strategy)
     return best
 
 
@@ -141,6 +180,8 @@ def _fit_phase(
     if splits.validation is not None:
         prepared_validation = pipeline.prepare(network, splits.validation, training=False)
         validation = pipeline.counted(network.batches(prepared_validation, config.batch_size, training=False))
+        pipeline.check_shares(network, validation)
+    pipeline.check_shares(network, network.batches(prepared, config.batch_size, training=True).take(steps))
     recorder = EpochRecorder(run, phase, progress.history, config.patience)
     recorder.set_model(network)
     begin = config.epochs if recorder.exhausted else min(progress.epoch, config.epochs)
@@ -156,16 +197,16 @@ def _fit_phase(
     looked_at = splits.train if splits.validation is None else splits.validation
     samples = Samples(run, network.phases[phase], looked_at)
     # The recorder is the last: its checkpoint says that an epoch is done.
-    callbacks = [AveragedValidation(), StopOnNaN(run), samples, recorder]
+    callbacks = [AveragedValidation(), StopOnNaN(), samples, recorder]
     if importlib.util.find_spec("tensorboard"):
         callbacks.insert(0, keras.callbacks.TensorBoard(run.tensorboard, write_graph=False))
     try:
         network.fit(
-            batches,
+            pipeline.shared(batches, network.distribute_strategy),
             epochs=config.epochs,
             initial_epoch=begin,
             steps_per_epoch=steps,
-            validation_data=validation,
+            validation_data=validation and pipeline.shared(validation, network.distribute_strategy),
             callbacks=callbacks,
             shuffle=False,
             verbose=1 if sys.stderr.isatty() else 2,

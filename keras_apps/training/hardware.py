@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
+import json
+import logging
+import os
 from pathlib import Path
 
 import tensorflow as tf
 
+from keras_apps.errors import UserError
 from keras_apps.models.servable import ServableModel
+
+logger = logging.getLogger(__name__)
+
+_EXAMPLE = '{"cluster": {"worker": ["one:2222", "two:2222"]}, "task": {"type": "worker", "index": 0}}'
 
 
 def has_gpu() -> bool:
@@ -38,15 +45,79 @@ def choose_xla(requested: str, model: type[ServableModel]) -> bool:
     return model.xla_pays["gpu" if has_gpu() else "cpu"]
 
 
-def strategy_scope(distribute: str) -> contextlib.AbstractContextManager:
-    """The scope in which a model is to be built and fitted."""
+def strategy(distribute: str) -> tf.distribute.Strategy:
+    """What `--distribute` means here; a model is to be made and compiled in its scope.
+
+    Several machines have to find each other before TensorFlow computes anything: ask before examples are read.
+
+    Raises:
+        UserError: where TF_CONFIG does not say which machines there are, or it is too late to ask.
+    """
     if distribute == "none":
-        return contextlib.nullcontext()
-    return _mirrored_strategy().scope()
+        return tf.distribute.get_strategy()
+    if distribute == "multi_worker" and _cluster()[0] > 1:
+        return _multi_worker_strategy()
+    return _mirrored_strategy()
+
+
+def is_chief(distribute: str) -> bool:
+    """Whether this process is the one that writes."""
+    return distribute != "multi_worker" or _cluster()[1] == 0
+
+
+def wait_for_all(strategy: tf.distribute.Strategy, done: int = 0) -> None:
+    """Returns when all processes of the strategy have come here.
+
+    Args:
+        strategy: theirs.
+        done: how far each has come, as it finds on the disk.
+
+    Raises:
+        UserError: where they find different things.
+    """
+    found = strategy.experimental_distribute_values_from_function(lambda context: tf.constant(done, tf.int64))
+    if int(strategy.reduce("SUM", found, axis=None)) != done * strategy.num_replicas_in_sync:
+        raise UserError(
+            "the processes of the cluster find different checkpoints; --run_dir must be on a disk that all machines "
+            "share, and may need a moment after a run was stopped"
+        )
+
+
+# One of each for the whole process: a second would number its collective operations from the same start, and clash.
 
 
 @functools.cache
 def _mirrored_strategy() -> tf.distribute.Strategy:
-    """One for the whole process: a second would number its collective operations from the same start, and clash."""
     devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
     return tf.distribute.MirroredStrategy([device.name for device in devices])
+
+
+@functools.cache
+def _multi_worker_strategy() -> tf.distribute.Strategy:
+    logger.info("waiting for the other processes of the cluster")
+    try:
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    except RuntimeError as error:
+        if "program startup" not in str(error):
+            raise
+        raise UserError(
+            "several machines have to find each other before TensorFlow computes anything; call "
+            "keras_apps.training.hardware.strategy('multi_worker') first, before examples are read"
+        ) from error
+
+
+def _cluster() -> tuple[int, int]:
+    """How many processes there are by TF_CONFIG, and which of them this one is; the chief is 0."""
+    given = " ".join(os.environ.get("TF_CONFIG", "").split())
+    try:
+        config = json.loads(given)
+        jobs, task = config["cluster"], config["task"]
+        tasks = [(job, index) for job in ("chief", "worker") for index, _ in enumerate(jobs.get(job, []))]
+        if jobs.keys() <= {"chief", "worker"}:
+            return len(tasks), tasks.index((task["type"], int(task["index"])))
+    except (AttributeError, KeyError, TypeError, ValueError):
+        pass
+    raise UserError(
+        "--distribute multi_worker needs the environment variable TF_CONFIG, on the first of two machines say "
+        f"{_EXAMPLE}; {f'received {given}' if given else 'it is not set'}"
+    )

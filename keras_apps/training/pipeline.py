@@ -8,7 +8,8 @@ import numpy as np
 import psutil
 import tensorflow as tf
 
-from keras_apps.models.servable import ServableModel
+from keras_apps.errors import UserError
+from keras_apps.models.servable import ServableModel, Tensors
 from keras_apps.training.features import with_features
 
 logger = logging.getLogger(__name__)
@@ -51,6 +52,24 @@ def counted(batches: tf.data.Dataset) -> tf.data.Dataset:
     return batches.apply(tf.data.experimental.assert_cardinality(count))
 
 
+def check_shares(model: ServableModel, batches: tf.data.Dataset) -> None:
+    """Refuses batches of which a replica gets no example, where that can't be computed.
+
+    Raises:
+        UserError: on a CPU without XLA, for a model with convolutions: oneDNN gives none the shape of their input.
+    """
+    replicas = model.distribute_strategy.num_replicas_in_sync
+    convolves = any(len(weight.shape) == 4 for weight in model.trainable_variables)
+    if replicas == 1 or tf.config.list_physical_devices("GPU") or model.xla or not convolves:
+        return
+    smallest = int(batches.reduce(tf.int64.max, lambda so_far, batch: tf.minimum(so_far, _rows(batch))))
+    if smallest < replicas:
+        raise UserError(
+            f"the last batch has {smallest} of the examples, too few for {replicas} CPUs; "
+            "give another --batch_size, or --xla on"
+        )
+
+
 def epochs_of_batches(
     model: ServableModel,
     prepared: tf.data.Dataset,
@@ -68,3 +87,40 @@ def epochs_of_batches(
         return model.batches(prepared, batch_size, training=True, seed=first + epoch).repeat().take(steps)
 
     return tf.data.Dataset.range(epochs.start, epochs.stop).flat_map(one_epoch).prefetch(tf.data.AUTOTUNE)
+
+
+def shared(
+    batches: tf.data.Dataset, strategy: tf.distribute.Strategy
+) -> tf.data.Dataset | tf.distribute.DistributedDataset:
+    """What Keras is to be given of the batches that all replicas together learn from.
+
+    Of several processes each makes all batches, and keeps the rows of its own replicas. Those of one process Keras
+    deals out by itself.
+    """
+    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        return batches
+
+    def of_this_process(context: tf.distribute.InputContext) -> tf.data.Dataset:
+        replicas = context.num_replicas_in_sync
+        own = replicas // context.num_input_pipelines
+        first = context.input_pipeline_id * own
+
+        def part(batch: Tensors, replica: tf.Tensor) -> Tensors:
+            count = _rows(batch)
+            start, stop = replica * count // replicas, (replica + 1) * count // replicas
+            return tf.nest.map_structure(lambda each: each[start:stop], batch)
+
+        parts = batches.flat_map(
+            lambda batch: tf.data.Dataset.range(first, first + own).map(lambda replica: part(batch, replica))
+        )
+        count = batches.cardinality()
+        if count < 0:
+            # With an end that is not known, the processes would ask each other before each step whether one is left.
+            return parts.repeat()
+        return parts.apply(tf.data.experimental.assert_cardinality(count * own))
+
+    return strategy.distribute_datasets_from_function(of_this_process)
+
+
+def _rows(batch: Tensors) -> tf.Tensor:
+    return tf.shape(tf.nest.flatten(batch)[0], tf.int64)[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import datetime
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -69,6 +69,18 @@ class RunDirectory:
         self._write_json(self.config_file, {"schema_version": SCHEMA_VERSION} | settings)
         self.checkpoints.mkdir(exist_ok=True)
         self.log(f"keras_apps {__version__}, TensorFlow {version('tensorflow')}, Keras {version('keras')}")
+
+    def join(self, settings: dict[str, dict[str, Any]]) -> None:
+        """Finds that another process has begun the very same run.
+
+        Raises:
+            UserError: where the folder is not shared with it, or it was given other settings.
+        """
+        if not self.config_file.exists():
+            raise UserError(
+                f"{self.path}: the chief's config.json is not here; --run_dir must be on a disk all machines share"
+            )
+        self._check_same(self.read_settings(), settings, may_change=frozenset())
 
     def log(self, message: str) -> None:
         """Adds a line, with the time, to log.txt."""
@@ -143,13 +155,15 @@ class RunDirectory:
         with atomic_file(path) as temporary:
             temporary.write_text(json.dumps(content, indent=2) + "\n")
 
-    def _check_same(self, old: dict[str, Any], new: dict[str, Any]) -> None:
+    def _check_same(
+        self, old: dict[str, Any], new: dict[str, Any], may_change: Collection[tuple[str, str]] = _MAY_CHANGE
+    ) -> None:
         for section in sorted(old.keys() | new.keys()):
             before, now = old.get(section), json.loads(json.dumps(new.get(section)))
             if not isinstance(before, dict) or not isinstance(now, dict):
                 before, now = {"": before}, {"": now}
             for key in sorted(before.keys() | now.keys()):
-                if before.get(key) != now.get(key) and (section, key) not in _MAY_CHANGE:
+                if before.get(key) != now.get(key) and (section, key) not in may_change:
                     raise UserError(
                         f"{self.path}: holds a run with {key or section} = {before.get(key)!r}, not {now.get(key)!r}; "
                         "give the same flags to go on with it, or another --run_dir"

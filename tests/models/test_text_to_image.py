@@ -367,6 +367,7 @@ def test_pictures_and_the_contact_sheet_are_written(tmp_path):
     for index, (shown, request) in enumerate(requests):
         line = app.present(options, index, shown, request, {"image_bytes": png})
         assert line == request | {"output": str(tmp_path / f"picture_{index:04d}.png")}
+    app.overview(options, 4)
     names = sorted(path.name for path in tmp_path.iterdir())
     assert names == ["contact_sheet.png", *(f"picture_{index:04d}.png" for index in range(4))]
 
