@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from keras_apps.errors import RequestRefused, UserError
+from keras_apps.errors import RequestRefused, UserError, brief
 from keras_apps.files import exported_version
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def _of_saved_model(path: Path) -> Answerer:
     try:
         signatures = tf.saved_model.load(str(path)).signatures
     except (OSError, ValueError, tf.errors.OpError) as error:
-        raise UserError(f"{path}: can't be loaded as a SavedModel ({str(error).splitlines()[0]})") from error
+        raise UserError(f"{path}: can't be loaded as a SavedModel ({brief(error)})") from error
 
     def run(inputs: Mapping[str, Sequence], signature: str) -> dict[str, tf.Tensor]:
         function = signatures[signature]

@@ -6,14 +6,13 @@ import dataclasses
 import json
 import re
 import shutil
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
-from keras_apps.errors import UserError
+from keras_apps.errors import UserError, brief
 from keras_apps.files import atomic_directory, remove_incomplete
 from keras_apps.models.servable import SCHEMA_VERSION, ServableModel, check_schema_version
 
@@ -87,7 +86,8 @@ def restore_checkpoint(checkpoint: Path, model: ServableModel) -> None:
         names = json.loads((checkpoint / "state.json").read_text())["variables"]
         with np.load(checkpoint / "variables.npz", allow_pickle=False) as file:
             arrays = [file[f"{index:05d}"] for index in range(len(names))]
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except Exception as error:
+        # Zip, its compressions and the arrays in it each fail in their own way on bytes that chance wrote.
         raise _damaged(checkpoint, error) from error
     variables = _variables(model)
     if [name for name, _ in variables] != names or any(
@@ -108,8 +108,7 @@ def _variables(model: ServableModel) -> list[tuple[str, keras.Variable]]:
 
 
 def _damaged(checkpoint: Path, error: Exception) -> UserError:
-    reason = " ".join(str(error).split())[:200]
     return UserError(
-        f"{checkpoint}: damaged ({type(error).__name__}: {reason}); "
+        f"{checkpoint}: damaged ({type(error).__name__}: {brief(error)}); "
         "delete this folder to train from the beginning, or go on from model.keras with --init_from"
     )
