@@ -18,7 +18,8 @@ from absl import app as absl_app
 from absl import flags, logging
 from absl.flags import argparse_flags
 
-from keras_apps.errors import RequestRefused, UserError
+from keras_apps.errors import RequestRefused, UserError, brief, printable
+from keras_apps.files import disk_trouble
 from keras_apps.training.config import TrainingConfig
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from keras_apps.data.splits import Splits
     from keras_apps.models.servable import ServableModel
+    from keras_apps.training.run_directory import RunDirectory
 
 Line = dict[str, Any]
 
@@ -214,10 +216,12 @@ def evaluate(app: App, options: argparse.Namespace) -> None:
     model = _changed(app.model_class().load(model_file(options.evaluate.model)), options)
     data = _data_settings(options)
     split = options.evaluate.split
-    own = run.read_settings()["data"] if run.config_file.exists() else data
+    own = _data_of(run, data) if run.config_file.exists() else data
     if "data" not in options.given:
+        if own is None:
+            raise UserError(f"{run.config_file}: doesn't say what data it was trained on; give --data")
         data = own | {name: data[name] for name in options.given & data.keys()}
-    split = split or ("test" if data["data"] == own["data"] else "all")
+    split = split or ("test" if own and data["data"] == own["data"] else "all")
     examples = app.splits(data).split(split)
     metrics = app.measure(model, examples, options.evaluate.batch_size, options.measuring)
     answers = metrics.pop("answers", [])
@@ -300,12 +304,14 @@ def main(app: App, argv: Sequence[str] | None = None) -> None:
         except BrokenPipeError:
             # Whoever read our output has enough of it.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        except OSError as error:
-            if flags.FLAGS.verbosity >= 1 or error.errno is None:
-                raise
-            fail(f"{error.filename or 'input or output'}: {error.strerror}")
         except KeyboardInterrupt:
             sys.exit(130)
+        except Exception as error:
+            from_system = isinstance(error, OSError) and error.errno is not None
+            trouble = error.filename or "input or output" if from_system else disk_trouble(error)
+            if flags.FLAGS.verbosity >= 1 or trouble is None:
+                raise
+            fail(printable(f"{trouble}: {brief(error)}"))
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     absl_app.run(run, argv=list(argv or sys.argv), flags_parser=parse)
@@ -392,6 +398,15 @@ def _imported(path: str) -> Any:
 
 def _data_settings(options: argparse.Namespace) -> dict[str, Any]:
     return dataclasses.asdict(options.data_flags) | dataclasses.asdict(options.splitting)
+
+
+def _data_of(run: RunDirectory, data: dict[str, Any]) -> dict[str, Any] | None:
+    """The data settings of a run, None where it has none like these: from Python it may have been given others."""
+    own = run.read_settings().get("data")
+    if not isinstance(own, dict) or own.keys() != data.keys():
+        return None
+    known = all(value is None or own[name] is None or type(own[name]) is type(value) for name, value in data.items())
+    return own if known else None
 
 
 def _changes(options: argparse.Namespace) -> dict[str, Any]:

@@ -26,15 +26,18 @@ class RequestRefused(UserError):
 
 def printable(text: str) -> str:
     """The text on one line, with nothing in it that a terminal would act on: names within archives may hold anything."""
-    return "".join(
-        each if each.isprintable() else each.encode("unicode_escape").decode("ascii") for each in text
-    )
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode("ascii") for each in text)
 
 
 def brief(error: BaseException) -> str:
     """What an exception of somebody else's says, in short: some quote whole files."""
     text = getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= 200 else f"{text[:197]}..."
+    return shortened(text, 200)
+
+
+def shortened(text: str, length: int) -> str:
+    """The text, or its beginning where it has more characters than `length`."""
+    return text if len(text) <= length else f"{text[: length - 3]}..."
 
 
 def check_range(owner: Any, names: Iterable[str], *, at_least: float, below: float = float("inf")) -> None:

@@ -31,7 +31,24 @@ PIECES = (
     b"../../",
 )
 VALUES = (
-    *(None, True, False, 0, -1, 1.5, 2**31, 2**63, 10**400, float("nan"), float("inf"), "", "x", "\ud800", "\0", "é" * 500),
+    *(
+        None,
+        True,
+        False,
+        0,
+        -1,
+        1.5,
+        2**31,
+        2**63,
+        10**400,
+        float("nan"),
+        float("inf"),
+        "",
+        "x",
+        "\ud800",
+        "\0",
+        "é" * 500,
+    ),
     *([], [[]], [None], ["x"], {}, {"b64": "A"}, {"x": {"x": {}}}, [[1, 2], [3]]),
 )
 
@@ -56,7 +73,7 @@ def mutated(content: bytes, generator: random.Random, pieces: tuple[bytes, ...] 
     return bytes(body)
 
 
-def changed(document, generator: random.Random):
+def changed(document, generator: random.Random, values=VALUES):
     """A JSON document with one value, at any depth, made another, taken away, or wrapped."""
     if isinstance(document, dict | list) and document and generator.random() < 0.85:
         items = dict(document) if isinstance(document, dict) else dict(enumerate(document))
@@ -64,8 +81,8 @@ def changed(document, generator: random.Random):
         if generator.random() < 0.15:
             del items[key]
         elif generator.random() < 0.1:
-            items[key if isinstance(document, list) else "surprise"] = generator.choice(VALUES)
+            items[key if isinstance(document, list) else "surprise"] = generator.choice(values)
         else:
-            items[key] = changed(items[key], generator)
+            items[key] = changed(items[key], generator, values)
         return items if isinstance(document, dict) else list(items.values())
-    return generator.choice([*VALUES, [document], {"x": document}, str(document)[:100]])
+    return generator.choice([*values, [document], {"x": document}, str(document)[:100]])

@@ -20,7 +20,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import BinaryIO
 
-from keras_apps.errors import UserError, brief, printable
+from keras_apps.errors import UserError, brief, printable, shortened
 
 logger = logging.getLogger(__name__)
 
@@ -84,7 +84,7 @@ class BadRows:
         """
         self.count += rows
         if len(self._first) < _REPORTED:
-            self._first.append(printable(f"{where}: {problem}"))
+            self._first.append(shortened(printable(f"{where}: {problem}"), 400))
             logger.warning("skipped %s", self._first[-1])
         if self.count > self.limit:
             raise UserError(

@@ -71,8 +71,27 @@ def read_progress(checkpoint: Path) -> Progress:
     try:
         state = json.loads((checkpoint / "state.json").read_text())
         check_schema_version(state["schema_version"], str(checkpoint))
-        return Progress(**state["progress"])
-    except (OSError, KeyError, TypeError, json.JSONDecodeError) as error:
+        progress = Progress(**state["progress"])
+        _check_types(progress)
+        return progress
+    except UserError:
+        raise
+    except (OSError, KeyError, TypeError, ValueError, RecursionError) as error:
+        raise _damaged(checkpoint, error) from error
+
+
+def model_of(checkpoint: Path, model_class: type[ServableModel]) -> tuple[ServableModel, Progress]:
+    """The model that a checkpoint is of, its weights not yet restored, and how far its run has come.
+
+    Raises:
+        UserError: where the checkpoint is damaged or of another schema version.
+    """
+    progress = read_progress(checkpoint)
+    try:
+        return model_class.from_config(progress.model_config), progress
+    except UserError:
+        raise
+    except Exception as error:
         raise _damaged(checkpoint, error) from error
 
 
@@ -96,6 +115,17 @@ def restore_checkpoint(checkpoint: Path, model: ServableModel) -> None:
         raise UserError(f"{checkpoint}: belongs to a model of other settings; give another --run_dir")
     for (_, variable), array in zip(variables, arrays, strict=True):
         variable.assign(array)
+
+
+def _check_types(progress: Progress) -> None:
+    rows = progress.history if isinstance(progress.history, list) else [None]
+    if not (
+        all(type(number) is int and number >= 0 for number in (progress.phase, progress.epoch))
+        and all(isinstance(row, dict) and isinstance(row.get("phase"), str) for row in rows)
+        and all(isinstance(value, int | float) for row in rows for name, value in row.items() if name != "phase")
+        and isinstance(progress.model_config, dict)
+    ):
+        raise TypeError("its progress is not of the types that were written")
 
 
 def _variables(model: ServableModel) -> list[tuple[str, keras.Variable]]:

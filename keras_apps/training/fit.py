@@ -74,8 +74,7 @@ def train(
     with hardware.strategy_scope(config.distribute):
         latest = checkpoints.latest_checkpoint(run.checkpoints)
         if latest:
-            progress = checkpoints.read_progress(latest)
-            network = model_class.from_config(progress.model_config)
+            network, progress = checkpoints.model_of(latest, model_class)
             _say(run, f"going on from {latest}")
         else:
             network = _begin(model_class, splits, model or {}, config, init_from, run)

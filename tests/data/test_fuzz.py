@@ -23,7 +23,7 @@ from keras_apps.layers.images import decode_image
 from tests.mutations import mutated
 
 COLUMNS = [Column(("text",), "--text_key"), Column(("label",), "--label_key"), Column(("n",), "--n_key", optional=True)]
-ROWS = [("Not bad, \"not good\".", "pos", 1), ("été\t\u4e2d\u6587 \U0001f4a5", "neg", 2.5), ("a b\nc", "neg", None)] * 4
+ROWS = [('Not bad, "not good".', "pos", 1), ("été\t\u4e2d\u6587 \U0001f4a5", "neg", 2.5), ("a b\nc", "neg", None)] * 4
 WORDS = "a fine dull great weak film cast plot one two three".split()
 
 
@@ -35,8 +35,10 @@ def csv_table(rows, delimiter=","):
 
 TABLES = {
     "a.csv": csv_table([("text", "label", "n"), *ROWS]),
-    "a.tsv": "text\tlabel\tn\n".encode() + b"a b c\tpos\t1\nd \"e\tneg\t\n" * 5,
-    "a.jsonl": b"".join(json.dumps(dict(zip(("text", "label", "n"), row, strict=True))).encode() + b"\n" for row in ROWS),
+    "a.tsv": b"text\tlabel\tn\n" + b'a b c\tpos\t1\nd "e\tneg\t\n' * 5,
+    "a.jsonl": b"".join(
+        json.dumps(dict(zip(("text", "label", "n"), row, strict=True))).encode() + b"\n" for row in ROWS
+    ),
 }
 
 
@@ -166,7 +168,7 @@ def picture(number):
 
 NUMBERED = {f"{n}.png": picture(n) for n in range(12)}
 FACES = csv_table([("image", "age", "identity"), *((f"{n}.png", 7 * n + 3, f"p{n // 2}") for n in range(12))])
-PAIRS = "".join(f"{' '.join(WORDS[n:n + 4])}\t{' '.join(WORDS[n + 1:n + 5])}\n" for n in range(6)) * 2
+PAIRS = "".join(f"{' '.join(WORDS[n : n + 4])}\t{' '.join(WORDS[n + 1 : n + 5])}\n" for n in range(6)) * 2
 # Of each app: how it reads, and files, of which the first is spoiled; in archives anything may be.
 SETS = {
     "captions.csv": (captioning.load, {"captions.csv": captions_csv()} | NUMBERED),

@@ -117,7 +117,12 @@ def ask_odd_tensors(server, seed, count):
         stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
         for _ in range(count):
             model, signature, names = generator.choice(
-                [("echo", "", ["text"]), ("numbers", "", ["x", "n"]), ("numbers", "log", ["x"]), ("picture", "", ["image_bytes"])]
+                [
+                    ("echo", "", ["text"]),
+                    ("numbers", "", ["x", "n"]),
+                    ("numbers", "log", ["x"]),
+                    ("picture", "", ["image_bytes"]),
+                ]
                 + [("numbers", "other_types", ["x"]), ("numbers", "half", ["x"])]
             )
             request = predict_pb2.PredictRequest()
@@ -178,7 +183,11 @@ METADATA = {
         }
     },
 }
-STATUS = {"model_version_status": [{"version": "1", "state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""}}]}
+STATUS = {
+    "model_version_status": [
+        {"version": "1", "state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""}}
+    ]
+}
 
 
 def read_odd_answers(odd_server, seed, count):
@@ -252,5 +261,3 @@ def read_odd_galleries(path, seed, count):
 
 def test_a_gallery_in_which_chance_wrote(tmp_path):
     assert read_odd_galleries(tmp_path / "a.npz", 0, 150).keys() == {"read", "refused"}
-
-
