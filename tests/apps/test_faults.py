@@ -146,7 +146,7 @@ def test_predict_to_a_full_disk_and_to_a_read_only_folder(command, tmp_path, rea
     made.mkdir()
     ask = ["style_transfer", "predict", "--model", tmp_path / "model.keras", "--image", tmp_path / "content.png"]
     ask += ["--output", made]
-    error = the_error(command(*ask, status=2, before=functools.partial(small_files, 200)))
+    error = the_error(command(*ask, status=2, before=functools.partial(small_files, 2000)))
     assert str(made) in error and "can't be written: File too large" in error and not list(made.iterdir())
     error = the_error(command(*ask, status=2, before=read_only(made)))
     assert str(made) in error and "can't be written: Permission denied" in error
