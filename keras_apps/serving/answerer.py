@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -68,10 +67,10 @@ def open_answerer(
 def _of_saved_model(path: Path) -> Answerer:
     import tensorflow as tf
 
-    if importlib.util.find_spec("tensorflow_text"):
-        importlib.import_module("tensorflow_text")  # the graph may use its operations
+    from keras_apps.serving.catalog import load_saved_model
+
     try:
-        signatures = tf.saved_model.load(str(path)).signatures
+        signatures = load_saved_model(path).signatures
     except (OSError, ValueError, tf.errors.OpError) as error:
         raise UserError(f"{path}: can't be loaded as a SavedModel ({brief(error)})") from error
 
