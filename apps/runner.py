@@ -325,6 +325,8 @@ def fail(reason: object) -> NoReturn:
 
 def _talk_plainly() -> None:
     """What this library says goes to stderr as it is; TensorFlow's own news only with --verbosity=0 or more."""
+    # A file's name need not be UTF-8; what stands for it then is JSON's own way to write such a character.
+    sys.stdout.reconfigure(errors="backslashreplace")
     handler = python_logging.StreamHandler()
     handler.setFormatter(python_logging.Formatter("%(message)s"))
     ours = python_logging.getLogger("keras_apps")

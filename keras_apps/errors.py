@@ -25,7 +25,7 @@ class RequestRefused(UserError):
 
 
 def printable(text: str) -> str:
-    """The text on one line, with nothing in it that a terminal would act on: names within archives may hold anything."""
+    """The text on one line, without what a terminal would act on: names within archives may hold anything."""
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode("ascii") for each in text)
 
 

@@ -25,7 +25,7 @@ _OF_THE_DISK = tuple(
 
 
 def disk_trouble(error: BaseException) -> str | None:
-    """What the operating system said where a file could not be written: that the disk is full, or may not be written to.
+    """What the operating system said where a file could not be written, as that the disk is full; None for the rest.
 
     TensorFlow and h5py have exceptions of their own for it, in whose text it stands; NumPy says how much was written.
 

@@ -24,7 +24,7 @@ def run(
     with tempfile.TemporaryDirectory() as folder:
         streams = [Path(folder) / name for name in ("stdin", "stdout", "stderr")]
         for stream in streams:
-            stream.write_text(input or "" if stream.name == "stdin" else "")
+            stream.write_text(input or "" if stream.name == "stdin" else "", errors="surrogateescape")
         process = start(arguments, cwd, streams, env, before)
         process.join(timeout)
         if process.exitcode is None:

@@ -112,8 +112,8 @@ class FeatureNetwork(keras.layers.Layer):
             pretrained = self._application(source)
         except Exception as error:
             raise UserError(
-                f"the {source} weights of {self.network} can't be had ({brief(error)}); without a network name a weights "
-                f"file without top (--encoder_weights FILE), or use --encoder {SCRATCH}"
+                f"the {source} weights of {self.network} can't be had ({brief(error)}); without a network name a "
+                f"weights file without top (--encoder_weights FILE), or use --encoder {SCRATCH}"
             ) from error
         for layer in filter(lambda layer: layer.weights, self.body.layers):
             layer.set_weights(pretrained.get_layer(layer.name).get_weights())

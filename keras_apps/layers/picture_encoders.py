@@ -188,8 +188,8 @@ class ApplicationEncoder(keras.layers.Layer):
                 pretrained = _application(self.application)(weights=source, include_top=False, input_shape=shape)
         except Exception as error:
             raise UserError(
-                f"the {source} weights of {self.application} can't be had ({brief(error)}); without a network name a weights "
-                "file (--encoder_weights FILE), or use --encoder scratch"
+                f"the {source} weights of {self.application} can't be had ({brief(error)}); without a network name "
+                "a weights file (--encoder_weights FILE), or use --encoder scratch"
             ) from error
         self.network.set_weights(pretrained.get_weights())
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-
 from keras_apps.errors import UserError
 
 if TYPE_CHECKING:

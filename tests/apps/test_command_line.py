@@ -217,6 +217,15 @@ def test_one_bad_text_spoils_no_other(command, demo_run):
     assert "empty" in answers[1]["error"]
 
 
+def test_bytes_that_are_no_utf_8_are_no_traceback(command, demo_run):
+    ask = ["sentiment", "predict", "--model", demo_run]
+    (answer,) = map(json.loads, command(*ask, "--text", "a fine\udcff film").stdout.splitlines())
+    assert answer["text"] == "a fine\ufffd film" and "label" in answer
+    lines = b"a fine\xff film\n\0a dull film\n".decode("utf-8", "surrogateescape")
+    answers = [json.loads(line) for line in command(*ask, "--input", "-", input=lines).stdout.splitlines()]
+    assert [answer["text"] for answer in answers] == ["a fine\ufffd film", "\0a dull film"]
+
+
 def test_words_are_weighed(command, demo_run):
     result = command("sentiment", "predict", "--model", demo_run, "--explain", "--text", "a truly dull film")
     answer = json.loads(result.stdout)
