@@ -205,7 +205,7 @@ def _understanding(where: str) -> Iterator[None]:
         yield
     except UserError:
         raise
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
         kind = type(error).__name__
         raise unreachable(where, f"its answer isn't TensorFlow Serving's ({kind}); is it another server?") from error
 
