@@ -104,7 +104,7 @@ class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
             )
         try:
             return tf.make_ndarray(tensor)
-        except (ValueError, TypeError, IndexError) as error:
+        except (ValueError, TypeError, IndexError, OverflowError) as error:
             raise invalid(f"input {name!r} is malformed: {error}") from None
 
     @_answering
