@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -40,26 +41,40 @@ _COMMANDS = {
     },
 }
 _MARK = "imported:"
-_PROGRAM = f"""
+_TELL = f"""
 import atexit, sys
 atexit.register(lambda: print("{_MARK}", *(name for name in {HEAVY} if name in sys.modules), file=sys.stderr))
+"""
+_TENSORFLOW = _TELL + "import tensorflow"
+_PROGRAM = f"""{_TELL}
 from apps import command_line
 sys.argv[0] = "keras-apps"
 command_line.main()
 """
 
 
-def started(program: str, arguments: Sequence[str]) -> tuple[float, str]:
-    """How many seconds a process took, and the last line that it wrote to the standard error.
+def started(program: str, arguments: Sequence[str]) -> tuple[float, float, str]:
+    """How many seconds a process took by the clock and of the processor, and the last line of its standard error.
 
     Args:
         program: Python code.
         arguments: of the program.
     """
-    began = time.perf_counter()
+    began, used = time.perf_counter(), _used()
     result = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True)
-    seconds = time.perf_counter() - began
-    return seconds, result.stderr.strip().rpartition("\n")[2]
+    return time.perf_counter() - began, _used() - used, result.stderr.strip().rpartition("\n")[2]
+
+
+def _used() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def _row(name: str, program: str, arguments: Sequence[str], times: int) -> list[str]:
+    timing.progress(name)
+    seconds, used, said = zip(*(started(program, arguments) for _ in range(times)), strict=True)
+    imported = said[0].removeprefix(_MARK).strip() if _MARK in said[0] else ""
+    return [f"`{name}`", f"{np.median(seconds):.2f}", f"{np.median(used):.2f}", imported or "none"]
 
 
 def main() -> None:
@@ -69,20 +84,10 @@ def main() -> None:
     if options.times < 1:
         raise UserError("--times must be at least 1")
     print(f"{timing.machine()}\n")
-    alone = np.median([started("import tensorflow", [])[0] for _ in range(options.times)])
-    rows = [["`import tensorflow`", f"{alone:.2f}", ""]]
+    rows = [_row("import tensorflow", _TENSORFLOW, [], options.times)]
     for name, arguments in _COMMANDS.items():
-        timing.progress(name)
-        found = [started(_PROGRAM, arguments) for _ in range(options.times)]
-        imported = found[0][1].removeprefix(_MARK).strip()
-        rows.append(
-            [
-                f"`{f'keras-apps {name}'.strip()}`",
-                f"{np.median([seconds for seconds, _ in found]):.2f}",
-                imported or "none",
-            ]
-        )
-    print(timing.table(["command", "seconds", "of the heavy packages"], rows))
+        rows.append(_row(f"keras-apps {name}".strip(), _PROGRAM, arguments, options.times))
+    print(timing.table(["command", "seconds", "of the processor", "of the heavy packages"], rows))
 
 
 if __name__ == "__main__":
