@@ -53,7 +53,8 @@ def texts(given: Sequence[str], file: str) -> Iterable[str]:
         raise UserError("give either --text (once or more) or --input FILE (- for standard input)")
     if file not in ("", "-") and not Path(file).is_file():
         raise UserError(f"{file}: no such file; --input names a text file, or - for standard input")
-    return given or _lines(file)
+    # What is no UTF-8 comes from the command line as halves of surrogate pairs, which nothing takes.
+    return [text.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for text in given] or _lines(file)
 
 
 def pictures(given: Sequence[str], folder: str) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
@@ -96,6 +97,7 @@ def _requests(paths: Iterable[str]) -> Iterator[tuple[dict[str, Any], dict[str, 
 
 def _lines(path: str) -> Iterator[str]:
     if path == "-":
+        sys.stdin.reconfigure(encoding="utf-8", errors="replace")
         yield from (line.rstrip("\n") for line in sys.stdin)
         return
     with open(path, encoding="utf-8", errors="replace") as file:

@@ -19,7 +19,8 @@ from absl import app as absl_app
 from absl import flags, logging
 from absl.flags import argparse_flags
 
-from keras_apps.errors import RequestRefused, UserError
+from keras_apps.errors import RequestRefused, UserError, brief, printable
+from keras_apps.files import disk_trouble
 from keras_apps.training.config import TrainingConfig
 
 if TYPE_CHECKING:
@@ -230,7 +231,6 @@ def train(app: App, options: argparse.Namespace) -> None:
 def evaluate(app: App, options: argparse.Namespace) -> None:
     """Measure a trained model on examples it has not seen."""
     _import_tensorflow()
-    from keras_apps.files import exported_version
     from keras_apps.training.fit import model_file
     from keras_apps.training.run_directory import RunDirectory
 
@@ -239,14 +239,13 @@ def evaluate(app: App, options: argparse.Namespace) -> None:
     model = _changed(app.model_class().load(model_file(where)), options)
     data = _data_settings(options)
     split = options.evaluate.split
-    own = run.read_settings()["data"] if run.config_file.exists() else data
+    own = _own_data(where)
+    split = split or ("test" if "data" not in options.given or data["data"] == own["data"] else "all")
     if "data" not in options.given:
-        if version := exported_version(where):
-            trained_on = json.loads((version / "signature.json").read_text()).get("data")
-            if trained_on and trained_on != data["data"]:
-                raise UserError(f"{where}: trained on {trained_on}, which is not part of it; name examples with --data")
-        data = own | {name: data[name] for name in options.given & data.keys()}
-    split = split or ("test" if data["data"] == own["data"] else "all")
+        if _are_like(own, data):
+            data = own | {name: data[name] for name in options.given & data.keys()}
+        elif own["data"] != data["data"] and (own["data"] or run.config_file.exists()):
+            raise UserError(f"{where}: does not hold the data that it was trained on; name examples with --data")
     examples = app.splits(data).split(split)
     metrics = app.measure(model, examples, options.evaluate.batch_size, options.measuring)
     answers = metrics.pop("answers", [])
@@ -303,14 +302,12 @@ def export(app: App, options: argparse.Namespace) -> None:
     _import_tensorflow()
     from keras_apps.export.saved_model import export as write
     from keras_apps.training.fit import model_file
-    from keras_apps.training.run_directory import RunDirectory
 
     wanted = options.export
     model = _changed(app.model_class().load(model_file(wanted.model)), options)
-    run = RunDirectory(wanted.model)
-    data = run.read_settings()["data"]["data"] if run.config_file.exists() else ""
+    own = _own_data(wanted.model)
     # Where it was here is of no use elsewhere.
-    data = data if data.startswith("tfds:") else Path(data).name
+    data = own["data"] if own["data"].startswith("tfds:") else Path(own["data"]).name
     path = write(model, wanted.saved_models, app.name, server_xla=wanted.server_xla, summary=app.summary, data=data)
     print(f"exported: {path}; next: serve --saved_models {wanted.saved_models}")
 
@@ -350,12 +347,14 @@ def main(app: App, argv: Sequence[str] | None = None) -> None:
         except BrokenPipeError:
             # Whoever read our output has enough of it.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        except OSError as error:
-            if flags.FLAGS.verbosity >= 1 or error.errno is None:
-                raise
-            fail(f"{error.filename or 'input or output'}: {error.strerror}")
         except KeyboardInterrupt:
             sys.exit(130)
+        except Exception as error:
+            from_system = isinstance(error, OSError) and error.errno is not None
+            trouble = error.filename or "input or output" if from_system else disk_trouble(error)
+            if flags.FLAGS.verbosity >= 1 or trouble is None:
+                raise
+            fail(printable(f"{trouble}: {brief(error)}"))
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     absl_app.run(run, argv=list(argv or sys.argv), flags_parser=parse)
@@ -369,6 +368,8 @@ def fail(reason: object) -> NoReturn:
 
 def _talk_plainly() -> None:
     """What this library says goes to stderr as it is; TensorFlow's own news only with --verbosity=0 or more."""
+    # A file's name need not be UTF-8; what stands for it then is JSON's own way to write such a character.
+    sys.stdout.reconfigure(errors="backslashreplace")
     handler = python_logging.StreamHandler()
     handler.setFormatter(python_logging.Formatter("%(message)s"))
     ours = python_logging.getLogger("keras_apps")
@@ -456,6 +457,29 @@ def _exports(app: App) -> str:
 
 def _data_settings(options: argparse.Namespace) -> dict[str, Any]:
     return dataclasses.asdict(options.data_flags) | dataclasses.asdict(options.splitting)
+
+
+def _own_data(where: str) -> dict[str, Any]:
+    """The settings by which the data of a model were read, of a run; of an export the name alone; else `data` is empty."""
+    from keras_apps.files import exported_version
+    from keras_apps.training.run_directory import RunDirectory
+
+    run, version = RunDirectory(where), exported_version(where)
+    own = None
+    if run.config_file.exists():
+        own = run.read_settings().get("data")
+    elif version:
+        own = {"data": json.loads((version / "signature.json").read_text()).get("data")}
+    # From Python a run may have been given anything.
+    return own if isinstance(own, dict) and isinstance(own.get("data"), str) else {"data": ""}
+
+
+def _are_like(own: dict[str, Any], data: dict[str, Any]) -> bool:
+    """Whether data settings have the names and types of others."""
+    like = json.loads(json.dumps(data))
+    return own.keys() == like.keys() and all(
+        None in (value, own[name]) or type(own[name]) is type(value) for name, value in like.items()
+    )
 
 
 def _changes(options: argparse.Namespace) -> dict[str, Any]:

@@ -128,7 +128,6 @@ def present(
     from keras_apps.files import atomic_file
 
     path = Path(options.output) / f"attention_{index:04d}.png"
-    path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_file(path) as temporary:
         draw_attention(source, target, weights, temporary)
     return shown | {"tokens": target, "attention": str(path)}

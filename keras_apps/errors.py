@@ -11,11 +11,33 @@ class UserError(ValueError):
 
     The message is one line that says what is wrong, where, and what to do. The command line prints it and exits with
     status 2; from Python it is an ordinary `ValueError`.
+
+    Args:
+        message: what is quoted in it from files may hold anything.
     """
+
+    def __init__(self, message: str):
+        super().__init__(printable(message))
 
 
 class RequestRefused(UserError):
     """A model's answer to a request that it can't take; the next request may be better."""
+
+
+def printable(text: str) -> str:
+    """The text on one line, without what a terminal would act on: names within archives may hold anything."""
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode("ascii") for each in text)
+
+
+def brief(error: BaseException) -> str:
+    """What an exception of somebody else's says, in short: some quote whole files."""
+    text = getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
+    return shortened(text, 200)
+
+
+def shortened(text: str, length: int) -> str:
+    """The text, or its beginning where it has more characters than `length`."""
+    return text if len(text) <= length else f"{text[: length - 3]}..."
 
 
 def check_range(owner: Any, names: Iterable[str], *, at_least: float, below: float = float("inf")) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import time
@@ -10,10 +11,49 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+from keras_apps.errors import UserError
+
 TEMPORARY_MARK = ".incomplete-"
 
 EXPORTED_MODEL = Path("assets.extra", "model.keras")
 """Where, in an exported version, the model is for Keras."""
+
+_OF_THE_DISK = tuple(
+    os.strerror(number)
+    for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
+)
+
+
+def disk_trouble(error: BaseException) -> str | None:
+    """What the operating system said where a file could not be written, as that the disk is full; None for the rest.
+
+    TensorFlow and h5py have exceptions of their own for it, in whose text it stands; NumPy says how much was written.
+
+    Args:
+        error: any exception.
+    """
+    said = f"{getattr(error, 'strerror', '')} {error}"
+    if isinstance(error, OSError) and error.errno is None and "requested and" in said:
+        return os.strerror(errno.ENOSPC)
+    return next((trouble for trouble in _OF_THE_DISK if trouble in said), None)
+
+
+@contextlib.contextmanager
+def writing(path: str | os.PathLike) -> Iterator[None]:
+    """Within it a full disk or a folder that may not be written to is the user's to put right, whoever finds it out.
+
+    Raises:
+        UserError: that names `path` and what the operating system says.
+    """
+    try:
+        yield
+    except Exception as error:
+        trouble = disk_trouble(error)
+        if trouble is None or isinstance(error, UserError):
+            raise
+        raise UserError(
+            f"{path}: can't be written: {trouble}; what was there before is as it was; make room or name another folder"
+        ) from error
 
 
 @contextlib.contextmanager
@@ -23,14 +63,16 @@ def atomic_file(path: str | os.PathLike) -> Iterator[Path]:
     The temporary name keeps the suffix of `path`, since many writers choose their format by it.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.parent / f"{TEMPORARY_MARK}{uuid.uuid4().hex[:8]}-{path.name}"
     try:
-        yield temporary
-        _flush_to_disk(temporary)
-        os.replace(temporary, path)
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            _flush_to_disk(temporary)
+            os.replace(temporary, path)
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
 
 
 @contextlib.contextmanager
@@ -41,15 +83,15 @@ def atomic_directory(path: str | os.PathLike) -> Iterator[Path]:
         OSError: if `path` exists and is not an empty folder.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.parent / f"{TEMPORARY_MARK}{uuid.uuid4().hex[:8]}-{path.name}"
-    temporary.mkdir()
     try:
-        yield temporary
-        for file in temporary.rglob("*"):
-            if file.is_file():
-                _flush_to_disk(file)
-        os.rename(temporary, path)
+        with writing(path):
+            temporary.mkdir(parents=True)
+            yield temporary
+            for file in temporary.rglob("*"):
+                if file.is_file():
+                    _flush_to_disk(file)
+            os.rename(temporary, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -57,12 +99,14 @@ def atomic_directory(path: str | os.PathLike) -> Iterator[Path]:
 def remove_incomplete(folder: str | os.PathLike, older_than: float = 0) -> None:
     """Removes what writers that were killed left in `folder`, where it was last changed `older_than` seconds ago."""
     for leftover in Path(folder).glob(f"{TEMPORARY_MARK}*"):
-        if time.time() - leftover.stat().st_mtime < older_than:
-            continue
-        if leftover.is_dir():
-            shutil.rmtree(leftover, ignore_errors=True)
-        else:
-            leftover.unlink(missing_ok=True)
+        # A writer that lives may rename it meanwhile; one that may not be removed does no harm.
+        with contextlib.suppress(OSError):
+            if time.time() - leftover.stat().st_mtime < older_than:
+                continue
+            if leftover.is_dir():
+                shutil.rmtree(leftover, ignore_errors=True)
+            else:
+                leftover.unlink()
 
 
 def exported_version(path: str | os.PathLike) -> Path | None:

@@ -34,8 +34,9 @@ def pytest_runtest_setup(item):
 def command():
     """Runs `keras-apps APP VERB ...` as a user would, in a process of its own."""
 
-    def run(*arguments, input=None, status=0, env=None):
-        result = warm_process.run([str(argument) for argument in arguments], ROOT, input, env or {}, timeout=600)
+    def run(*arguments, input=None, status=0, env=None, before=None):
+        given = [str(argument) for argument in arguments]
+        result = warm_process.run(given, ROOT, input, env or {}, timeout=600, before=before)
         assert result.returncode == status, f"status {result.returncode}\n{result.stdout}\n{result.stderr}"
         return result
 

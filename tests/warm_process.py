@@ -6,6 +6,7 @@ import runpy
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 PRELOADED = ["keras_apps.models.translation", "keras_apps.training.fit", "keras_apps.export.saved_model", __name__]
@@ -20,15 +21,19 @@ def context() -> multiprocessing.context.BaseContext:
 
 
 def run(
-    arguments: list[str], cwd: Path, input: str | None, env: dict[str, str], timeout: float
+    arguments: list[str],
+    cwd: Path,
+    input: str | None,
+    env: dict[str, str],
+    timeout: float,
+    before: Callable[[], None] | None = None,
 ) -> subprocess.CompletedProcess:
-    """What `subprocess.run` gives of `python -m apps.command_line ARGUMENTS`."""
+    """What `subprocess.run` gives of `python -m apps.command_line ARGUMENTS`; `before` is called in the process first."""
     with tempfile.TemporaryDirectory() as folder:
         streams = [Path(folder) / name for name in ("stdin", "stdout", "stderr")]
         for stream in streams:
-            stream.write_text(input or "" if stream.name == "stdin" else "")
-        process = context().Process(target=_run, args=(arguments, cwd, streams, env))
-        process.start()
+            stream.write_text(input or "" if stream.name == "stdin" else "", errors="surrogateescape")
+        process = start(arguments, cwd, streams, env, before)
         process.join(timeout)
         if process.exitcode is None:
             process.kill()
@@ -37,11 +42,28 @@ def run(
         return subprocess.CompletedProcess(arguments, process.exitcode, out, err)
 
 
-def _run(arguments: list[str], cwd: Path, streams: list[Path], env: dict[str, str]) -> None:
+def start(
+    arguments: list[str],
+    cwd: Path,
+    streams: Sequence[Path] = (),
+    env: dict[str, str] | None = None,
+    before: Callable[[], None] | None = None,
+) -> multiprocessing.process.BaseProcess:
+    """The same, but not waited for; it can be killed. Its streams are the files given, in order."""
+    process = context().Process(target=_run, args=(arguments, cwd, streams, env or {}, before))
+    process.start()
+    return process
+
+
+def _run(
+    arguments: list[str], cwd: Path, streams: Sequence[Path], env: dict[str, str], before: Callable[[], None] | None
+) -> None:
     for number, stream in enumerate(streams):
         os.dup2(os.open(stream, os.O_RDWR | os.O_APPEND), number)
     sys.stdin = os.fdopen(0)
     os.chdir(cwd)
     os.environ.update(env)
+    if before:
+        before()
     sys.argv = ["keras-apps", *arguments]
     runpy.run_module("apps.command_line", run_name="__main__")

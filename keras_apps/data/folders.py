@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from keras_apps.data.tables import BadRows, table_format
-from keras_apps.errors import UserError
+from keras_apps.errors import UserError, brief
 
 SPLITS = {
     "train": "train",
@@ -85,7 +85,7 @@ class Folder:
                     with open(self.path / name, "rb") as file:
                         yield name, file
                 except OSError as error:
-                    raise UserError(f"{self.path / name}: can't be read: {error.strerror or error}") from error
+                    raise UserError(f"{self.path / name}: can't be read: {brief(error)}") from error
             return
         left = set(names)
         if self._is_zip:
@@ -133,7 +133,7 @@ class Folder:
 
 
 def _unreadable(path: Path, error: Exception) -> UserError:
-    return UserError(f"{path}: can't be read: {getattr(error, 'strerror', None) or error}")
+    return UserError(f"{path}: can't be read: {brief(error)}")
 
 
 class _Zipped(io.RawIOBase):
@@ -182,7 +182,7 @@ def _walk(folder: Path) -> Iterator[str]:
         try:
             entries = list(os.scandir(path))
         except OSError as error:
-            raise UserError(f"{path}: can't be read: {error.strerror}") from error
+            raise UserError(f"{path}: can't be read: {brief(error)}") from error
         for entry in entries:
             name = inside / entry.name
             if not _is_shown(name):
@@ -203,6 +203,8 @@ def _leads_out(name: str) -> bool:
 
 
 def _refusal_of_zipped(member: zipfile.ZipInfo) -> str | None:
+    if not member.filename:
+        return "it has no name"
     if _leads_out(member.filename.replace("\\", "/")):
         return _LEADS_OUT
     kind = stat.S_IFMT(member.external_attr >> 16)

@@ -10,7 +10,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import ExifTags, Image
 
-from keras_apps.errors import UserError
+from keras_apps.errors import UserError, brief
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 # Pillow can also start Ghostscript, and read kinds that nobody uses.
@@ -81,7 +81,7 @@ def _content(source: str | os.PathLike | BinaryIO, name: str | None) -> tuple[by
             with open(source, "rb") as file:
                 content = file.read(MAX_BYTES + 1)
         except OSError as error:
-            raise UserError(f"{name}: can't be read: {error.strerror or error}") from error
+            raise UserError(f"{name}: can't be read: {brief(error)}") from error
     if len(content) > MAX_BYTES:
         raise UserError(f"{name}: holds more than {MAX_BYTES:,} bytes; is this a picture?")
     return content, name
@@ -110,7 +110,7 @@ def _load(image: Image.Image, name: str) -> None:
     try:
         image.load()
     except Exception as error:
-        raise UserError(f"{name}: the picture is damaged ({str(error).strip() or type(error).__name__})") from error
+        raise UserError(f"{name}: the picture is damaged ({brief(error)})") from error
 
 
 def _decode(content: bytes, name: str, max_pixels: int) -> tuple[np.ndarray, bool]:

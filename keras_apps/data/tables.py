@@ -20,7 +20,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import BinaryIO
 
-from keras_apps.errors import UserError
+from keras_apps.errors import UserError, brief, printable, shortened
 
 logger = logging.getLogger(__name__)
 
@@ -84,7 +84,7 @@ class BadRows:
         """
         self.count += rows
         if len(self._first) < _REPORTED:
-            self._first.append(f"{where}: {problem}")
+            self._first.append(shortened(printable(f"{where}: {problem}"), 400))
             logger.warning("skipped %s", self._first[-1])
         if self.count > self.limit:
             raise UserError(
@@ -169,7 +169,7 @@ def read_lines(source: str | os.PathLike | BinaryIO, name: str | None = None) ->
             content = gzip.GzipFile(fileobj=file) if name.lower().endswith(".gz") else file
             yield from _lines(name, content)
     except (OSError, EOFError, zlib.error) as error:
-        raise UserError(f"{name}: can't be read: {getattr(error, 'strerror', None) or error}") from error
+        raise UserError(f"{name}: can't be read: {brief(error)}") from error
 
 
 def _lines(name: str, file: BinaryIO) -> Iterator[str]:

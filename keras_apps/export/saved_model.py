@@ -16,7 +16,7 @@ from keras_apps.export.answers import plain
 from keras_apps.export.readme import write_readme
 from keras_apps.export.server_files import write_batching_params, write_server_files
 from keras_apps.export.warmup import write_warmup
-from keras_apps.files import EXPORTED_MODEL, atomic_directory, remove_incomplete
+from keras_apps.files import EXPORTED_MODEL, atomic_directory, remove_incomplete, writing
 from keras_apps.models.servable import SCHEMA_VERSION, ServableModel, Signature
 
 # A folder that is still being written is younger than this; an older one was left by a writer that was killed.
@@ -53,8 +53,10 @@ def export(
     """
     model = _portable(model)
     folder = Path(saved_models) / name
-    folder.mkdir(parents=True, exist_ok=True)
-    remove_incomplete(folder, older_than=_ABANDONED_SECONDS)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    for each in (folder, folder.parent):
+        remove_incomplete(each, older_than=_ABANDONED_SECONDS)
     signatures = model.signatures()
     while True:
         version = 1 + max((int(p.name) for p in folder.iterdir() if p.name.isdigit()), default=0)

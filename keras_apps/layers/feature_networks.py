@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from keras_apps.errors import UserError
+from keras_apps.errors import UserError, brief
 from keras_apps.layers.picture_encoders import IMAGENET, SCRATCH, SQUEEZENET
 from keras_apps.layers.squeezenet import SqueezeNet
 
@@ -111,10 +111,9 @@ class FeatureNetwork(keras.layers.Layer):
         try:
             pretrained = self._application(source)
         except Exception as error:
-            reason = str(error).strip().splitlines()[0]
             raise UserError(
-                f"the {source} weights of {self.network} can't be had ({reason}); without a network name a weights "
-                f"file without top (--encoder_weights FILE), or use --encoder {SCRATCH}"
+                f"the {source} weights of {self.network} can't be had ({brief(error)}); without a network name a "
+                f"weights file without top (--encoder_weights FILE), or use --encoder {SCRATCH}"
             ) from error
         for layer in filter(lambda layer: layer.weights, self.body.layers):
             layer.set_weights(pretrained.get_layer(layer.name).get_weights())

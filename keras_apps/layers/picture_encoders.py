@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 import keras
 import tensorflow as tf
 
-from keras_apps.errors import UserError
+from keras_apps.errors import UserError, brief
 from keras_apps.layers.squeezenet import SqueezeNet
 
 SCRATCH = "scratch"
@@ -187,10 +187,9 @@ class ApplicationEncoder(keras.layers.Layer):
             with _global_policy(self.dtype_policy):
                 pretrained = _application(self.application)(weights=source, include_top=False, input_shape=shape)
         except Exception as error:
-            reason = str(error).strip().splitlines()[0]
             raise UserError(
-                f"the {source} weights of {self.application} can't be had ({reason}); without a network name a weights "
-                "file (--encoder_weights FILE), or use --encoder scratch"
+                f"the {source} weights of {self.application} can't be had ({brief(error)}); without a network name "
+                "a weights file (--encoder_weights FILE), or use --encoder scratch"
             ) from error
         self.network.set_weights(pretrained.get_weights())
 

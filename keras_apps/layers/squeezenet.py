@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_apps.errors import UserError
+from keras_apps.errors import UserError, brief
 
 # Units of the squeeze and of each of the two expand convolutions, and whether pooling comes before (v1.1).
 _FIRES = {
@@ -119,8 +119,7 @@ class SqueezeNet(keras.layers.Layer):
                 root = file.get("model_weights", file)
                 values = {name: _of_layer(root, name, layer, path) for name, layer in self.convolutions.items()}
         except (OSError, KeyError, ValueError) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise UserError(f"{path}: can't be read as a Keras weights file ({reason})") from error
+            raise UserError(f"{path}: can't be read as a Keras weights file ({brief(error)})") from error
         for name, layer in self.convolutions.items():
             layer.set_weights(values[name])
 

@@ -14,7 +14,6 @@ from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import keras
-import keras_hub
 import tensorflow as tf
 
 from keras_apps.errors import UserError
@@ -39,6 +38,8 @@ class SubwordTokenizer(keras.layers.Layer):
     start, end, unknown = 1, 2, 3
 
     def __init__(self, vocabulary: str, **kwargs):
+        import keras_hub  # it and TensorFlow Text take a second, which a model of words is spared
+
         super().__init__(**kwargs)
         self.vocabulary = vocabulary
         self.sentence_piece = keras_hub.tokenizers.SentencePieceTokenizer(

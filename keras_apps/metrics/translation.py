@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
-
-from sacrebleu.metrics import BLEU, CHRF
+from typing import TYPE_CHECKING, Any
 
 from keras_apps.errors import UserError
+
+if TYPE_CHECKING:
+    from sacrebleu.metrics import BLEU
 
 LONGEST_OF_BUCKETS = (5, 10, 15, 20, 30, 40, 60)
 """Words of the longest source sentence in each row of the table by length; one more row holds what is longer."""
@@ -35,6 +36,8 @@ def translation_report(hypotheses: Sequence[str], references: Sequence[str], sou
     if not hypotheses:
         raise UserError("there are no translations to measure; the data set is empty")
     # force: that a text looks tokenised is no reason for a warning, since it is the data that decides it.
+    from sacrebleu.metrics import BLEU, CHRF
+
     bleu, chrf = BLEU(force=True), CHRF()
     # strict: sacreBLEU itself drops what is left over of the longer side.
     rows = list(zip(hypotheses, references, sources, strict=True))

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_apps.errors import UserError
+from keras_apps.errors import UserError, brief
 from keras_apps.files import atomic_file
 
 Tensors = dict[str, tf.Tensor]
@@ -358,10 +358,7 @@ class ServableModel(keras.Model):
         except Exception as error:
             if not os.path.exists(path):
                 raise UserError(f"{path}: no such model file") from None
-            reason = str(error).strip().splitlines()
-            raise UserError(
-                f"{path}: can't be read as a model ({reason[0] if reason else type(error).__name__})"
-            ) from error
+            raise UserError(f"{path}: can't be read as a model ({brief(error)})") from error
         if not isinstance(model, cls):
             raise UserError(f"{path}: holds a {type(model).__name__}, not a {cls.__name__}; name a file of that app")
         return model

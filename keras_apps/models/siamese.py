@@ -8,7 +8,6 @@ from typing import Any, Literal
 import keras
 import numpy as np
 import tensorflow as tf
-from sklearn.manifold import TSNE
 from sklearn.metrics import roc_auc_score
 
 from keras_apps.errors import UserError, check_range
@@ -640,6 +639,8 @@ def _answers(
     mapped = np.random.default_rng(0).permutation(len(labels))[:_MAPPED]
     if len(mapped) > 3:
         perplexity = min(30.0, (len(mapped) - 1) / 3)
+        from sklearn.manifold import TSNE
+
         places = TSNE(perplexity=perplexity, init="pca", random_state=0).fit_transform(embeddings[mapped])
         for index, place in zip(mapped, places, strict=True):
             answers[index]["place"] = [float(value) for value in place]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from keras_apps.errors import RequestRefused, UserError
+from keras_apps.errors import RequestRefused, UserError, brief
 from keras_apps.files import exported_version
 
 if TYPE_CHECKING:
@@ -68,12 +67,12 @@ def open_answerer(
 def _of_saved_model(path: Path) -> Answerer:
     import tensorflow as tf
 
-    if importlib.util.find_spec("tensorflow_text"):
-        importlib.import_module("tensorflow_text")  # the graph may use its operations
+    from keras_apps.serving.catalog import load_saved_model
+
     try:
-        signatures = tf.saved_model.load(str(path)).signatures
+        signatures = load_saved_model(path).signatures
     except (OSError, ValueError, tf.errors.OpError) as error:
-        raise UserError(f"{path}: can't be loaded as a SavedModel ({str(error).splitlines()[0]})") from error
+        raise UserError(f"{path}: can't be loaded as a SavedModel ({brief(error)})") from error
 
     def run(inputs: Mapping[str, Sequence], signature: str) -> dict[str, tf.Tensor]:
         function = signatures[signature]

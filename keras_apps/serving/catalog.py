@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import importlib
+import importlib.util
 import logging
 import threading
 from collections.abc import Collection, Mapping
@@ -241,15 +241,25 @@ def _fingerprint(folder: Path) -> frozenset:
     return frozenset(found)
 
 
-def _load(model: str, version: int, folder: Path) -> LoadedVersion:
+def load_saved_model(folder: Path) -> Any:
+    """A SavedModel's graphs for a server; TensorFlow Text is imported where one asks for its operations, as few do."""
     import tensorflow as tf
+
+    try:
+        return tf.saved_model.load(str(folder), tags=["serve"])
+    except Exception as error:
+        if "Op type not registered" not in str(error) or not importlib.util.find_spec("tensorflow_text"):
+            raise
+    importlib.import_module("tensorflow_text")
+    return tf.saved_model.load(str(folder), tags=["serve"])
+
+
+def _load(model: str, version: int, folder: Path) -> LoadedVersion:
     from tensorflow.core.protobuf import saved_model_pb2
 
-    with contextlib.suppress(ImportError):  # registers the ops that sub-word tokenizers need; most models need none
-        importlib.import_module("tensorflow_text")
     saved_model = saved_model_pb2.SavedModel.FromString((folder / SAVED_MODEL_FILE).read_bytes())
     graphs = [graph for graph in saved_model.meta_graphs if "serve" in graph.meta_info_def.tags]
     if not graphs:
         raise ValueError(f"{folder / SAVED_MODEL_FILE} has no graph tagged 'serve'")
-    owner = tf.saved_model.load(str(folder), tags=["serve"])
+    owner = load_saved_model(folder)
     return LoadedVersion(model, version, dict(graphs[0].signature_def), dict(owner.signatures), owner)

@@ -6,16 +6,17 @@ Importing this module imports no TensorFlow, and REST needs none; gRPC's stubs d
 from __future__ import annotations
 
 import base64
+import contextlib
 import dataclasses
 import http.client
 import json
 import urllib.parse
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
 
-from keras_apps.errors import RequestRefused, UserError
+from keras_apps.errors import RequestRefused, UserError, brief
 
 _DEFAULT_PORTS = {"rest": 8501, "grpc": 8500}
 
@@ -38,6 +39,7 @@ class Client:
         if protocol not in _DEFAULT_PORTS:
             raise UserError(f"unknown protocol {protocol!r}; choose rest or grpc")
         endpoint = _Endpoint.parse(address, _DEFAULT_PORTS[protocol])
+        self._where = f"{endpoint.host}:{endpoint.port}"
         if protocol == "rest":
             self._transport = _Rest(endpoint, timeout)
         else:
@@ -73,7 +75,8 @@ class Client:
         for name in inputs:
             if name not in infos["inputs"]:
                 raise UserError(f"model {model!r} has no input {name!r}; it takes: {', '.join(infos['inputs'])}")
-        return self._transport.predict(model, inputs, signature, version, infos)
+        with _understanding(self._where):
+            return self._transport.predict(model, inputs, signature, version, infos)
 
     def _signature(self, model: str, signature: str, version: int | None) -> dict[str, Any]:
         key = (model, version)
@@ -91,11 +94,12 @@ class Client:
         Raises:
             UserError: if the server can't be reached, takes too long, or doesn't know the model.
         """
-        entries = self._transport.status(model)["model_version_status"]
-        return [
-            {"version": int(entry["version"]), "state": entry["state"], **entry["status"]}
-            for entry in sorted(entries, key=lambda entry: -int(entry["version"]))
-        ]
+        with _understanding(self._where):
+            entries = self._transport.status(model)["model_version_status"]
+            return [
+                {"version": int(entry["version"]), "state": entry["state"], **entry["status"]}
+                for entry in sorted(entries, key=lambda entry: -int(entry["version"]))
+            ]
 
     def metadata(self, model: str, version: int | None = None) -> dict[str, Any]:
         """The signatures of a model by name: its `inputs` and `outputs`, by name, with `dtype` and `shape` (-1: any).
@@ -103,11 +107,12 @@ class Client:
         Raises:
             UserError: if the server can't be reached, takes too long, or doesn't know the model.
         """
-        signatures = self._transport.metadata(model, version)["signature_def"]
-        return {
-            name: {side: {key: _tensor_info(info) for key, info in signature[side].items()} for side in _SIDES}
-            for name, signature in signatures.items()
-        }
+        with _understanding(self._where):
+            signatures = self._transport.metadata(model, version)["signature_def"]
+            return {
+                name: {side: {key: _tensor_info(info) for key, info in signature[side].items()} for side in _SIDES}
+                for name, signature in signatures.items()
+            }
 
 
 _SIDES = ("inputs", "outputs")
@@ -130,10 +135,11 @@ class _Endpoint:
     def parse(address: str, default_port: int) -> _Endpoint:
         try:
             parts = urllib.parse.urlsplit(address if "://" in address else f"http://{address}")
-            if parts.scheme not in ("http", "https", "grpc") or not parts.hostname:
+            if parts.scheme not in ("http", "https", "grpc") or not (parts.hostname and parts.hostname.isprintable()):
                 raise ValueError("expected host:port")
+            path = urllib.parse.quote(parts.path, safe="/%")
             default_port = 443 if parts.scheme == "https" else default_port
-            return _Endpoint(parts.scheme, parts.hostname, parts.port or default_port, parts.path.rstrip("/"))
+            return _Endpoint(parts.scheme, parts.hostname, parts.port or default_port, path.rstrip("/"))
         except ValueError as error:
             raise UserError(f"malformed server address {address!r}: {error}; write it like localhost:8501") from None
 
@@ -149,7 +155,8 @@ class _Rest:
         self, model: str, inputs: Mapping[str, Any], signature: str, version: int | None, infos: Mapping[str, Any]
     ) -> dict[str, list]:
         columns = {name: _to_json(name, value) for name, value in inputs.items()}
-        outputs = self._ask(model, version, ":predict", {"signature_name": signature, "inputs": columns})["outputs"]
+        answer = self._ask(model, version, ":predict", {"signature_name": signature, "inputs": columns})
+        outputs = answer["outputs"]
         if len(infos["outputs"]) == 1:
             outputs = {next(iter(infos["outputs"])): outputs}
         return {name: _from_json(value) for name, value in outputs.items()}
@@ -175,20 +182,32 @@ class _Rest:
             status, answer = response.status, response.read().decode("utf-8", "replace")
         except TimeoutError:
             raise timed_out(where, self._timeout) from None
-        except OSError as error:
-            raise unreachable(where, error.strerror or str(error)) from None
+        except (OSError, UnicodeError) as error:  # a name that can't be one of a computer's is a UnicodeError
+            raise unreachable(where, brief(error)) from None
         except http.client.HTTPException as error:
             raise unreachable(where, f"no HTTP there ({type(error).__name__}); is it the gRPC port?") from None
         finally:
             connection.close()
         try:
             document = json.loads(answer)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise unreachable(where, f"no JSON in its answer (HTTP {status}); is it another server?") from None
         if status != http.client.OK:
             reason = document.get("error", answer) if isinstance(document, dict) else answer
             raise refused(where, model, f"HTTP {status}", str(reason), bad_request=status == http.client.BAD_REQUEST)
         return document
+
+
+@contextlib.contextmanager
+def _understanding(where: str) -> Iterator[None]:
+    """Refuses, in one line, an answer that has not the form of TensorFlow Serving's."""
+    try:
+        yield
+    except UserError:
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        kind = type(error).__name__
+        raise unreachable(where, f"its answer isn't TensorFlow Serving's ({kind}); is it another server?") from error
 
 
 def unreachable(where: str, reason: str) -> UserError:

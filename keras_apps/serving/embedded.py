@@ -14,7 +14,7 @@ from types import TracebackType
 import grpc
 import uvicorn
 
-from keras_apps.errors import UserError
+from keras_apps.errors import UserError, brief
 from keras_apps.serving.catalog import Catalog
 from keras_apps.serving.pool import BoundedPool
 
@@ -178,7 +178,7 @@ def bind(host: str, port: int, what: str) -> socket.socket:
         bound.bind(address)
     except OSError as error:
         bound.close()
-        raise _port_taken(what, host, port, error.strerror or str(error)) from None
+        raise _port_taken(what, host, port, brief(error)) from None
     return bound
 
 

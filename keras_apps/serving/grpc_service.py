@@ -28,6 +28,8 @@ from keras_apps.serving.request_error import RequestError, invalid
 
 logger = logging.getLogger(__name__)
 
+_POINTER_BYTES = 8
+
 
 def add_services(server: grpc.Server, catalog: Catalog, pool: BoundedPool, max_request_bytes: int) -> None:
     """Makes `server` answer for the models of `catalog`; predictions run in `pool`."""
@@ -95,13 +97,14 @@ class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         if tensor.tensor_shape.unknown_rank or any(size < 0 for size in sizes):
             raise invalid(f"input {name!r} has no definite shape")
         # One value may stand for a whole tensor, so a small message can ask for a huge one.
-        if math.prod(sizes) * tf.as_dtype(dtype).size > self._max_request_bytes:
+        # A string's own size is 0 here; that of the pointer to it is what counts then.
+        if math.prod(sizes) * (tf.as_dtype(dtype).size or _POINTER_BYTES) > self._max_request_bytes:
             raise RequestError(
                 grpc.StatusCode.RESOURCE_EXHAUSTED, f"input {name!r} is larger than {self._max_request_bytes} bytes"
             )
         try:
             return tf.make_ndarray(tensor)
-        except (ValueError, TypeError, IndexError) as error:
+        except (ValueError, TypeError, IndexError, OverflowError) as error:
             raise invalid(f"input {name!r} is malformed: {error}") from None
 
     @_answering

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import grpc
 
+from keras_apps.errors import printable
+
 
 class RequestError(Exception):
     """A request that gets no answer but a reason.
 
     Args:
         code: the gRPC status; the REST API translates it as TensorFlow Serving does.
-        message: one line for the client.
+        message: one line for the client; it may quote the request.
     """
 
     def __init__(self, code: grpc.StatusCode, message: str) -> None:
-        super().__init__(message)
         self.code = code
-        self.message = message
+        self.message = printable(message)
+        super().__init__(self.message)
 
 
 def invalid(message: str) -> RequestError:

@@ -6,14 +6,13 @@ import dataclasses
 import json
 import re
 import shutil
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
-from keras_apps.errors import UserError
+from keras_apps.errors import UserError, brief
 from keras_apps.files import atomic_directory, remove_incomplete
 from keras_apps.models.servable import SCHEMA_VERSION, ServableModel, check_schema_version
 
@@ -72,8 +71,26 @@ def read_progress(checkpoint: Path) -> Progress:
     try:
         state = json.loads((checkpoint / "state.json").read_text())
         check_schema_version(state["schema_version"], str(checkpoint))
-        return Progress(**state["progress"])
-    except (OSError, KeyError, TypeError, json.JSONDecodeError) as error:
+        progress = Progress(**state["progress"])
+        _check_types(progress)
+        return progress
+    except UserError:
+        raise
+    except (OSError, KeyError, TypeError, ValueError, RecursionError) as error:
+        raise _damaged(checkpoint, error) from error
+
+
+def model_of(checkpoint: Path, progress: Progress, model_class: type[ServableModel]) -> ServableModel:
+    """The model that a checkpoint is of, its weights not yet restored.
+
+    Raises:
+        UserError: where the checkpoint is damaged or of another schema version.
+    """
+    try:
+        return model_class.from_config(progress.model_config)
+    except UserError:
+        raise
+    except Exception as error:
         raise _damaged(checkpoint, error) from error
 
 
@@ -87,7 +104,8 @@ def restore_checkpoint(checkpoint: Path, model: ServableModel) -> None:
         names = json.loads((checkpoint / "state.json").read_text())["variables"]
         with np.load(checkpoint / "variables.npz", allow_pickle=False) as file:
             arrays = [file[f"{index:05d}"] for index in range(len(names))]
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except Exception as error:
+        # Zip, its compressions and the arrays in it each fail in their own way on bytes that chance wrote.
         raise _damaged(checkpoint, error) from error
     variables = _variables(model)
     if [name for name, _ in variables] != names or any(
@@ -96,6 +114,17 @@ def restore_checkpoint(checkpoint: Path, model: ServableModel) -> None:
         raise UserError(f"{checkpoint}: belongs to a model of other settings; give another --run_dir")
     for (_, variable), array in zip(variables, arrays, strict=True):
         variable.assign(array)
+
+
+def _check_types(progress: Progress) -> None:
+    rows = progress.history if isinstance(progress.history, list) else [None]
+    if not (
+        all(type(number) is int and number >= 0 for number in (progress.phase, progress.epoch))
+        and all(isinstance(row, dict) and isinstance(row.get("phase"), str) for row in rows)
+        and all(isinstance(value, int | float) for row in rows for name, value in row.items() if name != "phase")
+        and isinstance(progress.model_config, dict)
+    ):
+        raise TypeError("its progress is not of the types that were written")
 
 
 def _variables(model: ServableModel) -> list[tuple[str, keras.Variable]]:
@@ -108,8 +137,7 @@ def _variables(model: ServableModel) -> list[tuple[str, keras.Variable]]:
 
 
 def _damaged(checkpoint: Path, error: Exception) -> UserError:
-    reason = " ".join(str(error).split())[:200]
     return UserError(
-        f"{checkpoint}: damaged ({type(error).__name__}: {reason}); "
+        f"{checkpoint}: damaged ({type(error).__name__}: {brief(error)}); "
         "delete this folder to train from the beginning, or go on from model.keras with --init_from"
     )

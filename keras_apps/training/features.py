@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from keras_apps.files import TEMPORARY_MARK, remove_incomplete
+from keras_apps.files import TEMPORARY_MARK, remove_incomplete, writing
 from keras_apps.models.servable import ServableModel, Tensors
 
 logger = logging.getLogger(__name__)
@@ -42,7 +42,8 @@ def with_features(model: ServableModel, prepared: tf.data.Dataset) -> tf.data.Da
         prepared: examples of known number.
     """
     folder = cache_folder() / model.features_key()
-    folder.mkdir(parents=True, exist_ok=True)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     remove_incomplete(folder, older_than=_HOUR)
     image = prepared.element_spec["image"]
     compute = tf.function(
@@ -93,8 +94,12 @@ def with_features(model: ServableModel, prepared: tf.data.Dataset) -> tf.data.Da
 def _write(path: Path, features: np.ndarray) -> None:
     """Beside and renamed, but not flushed to the disk: what a power cut damages is computed again."""
     temporary = path.with_name(f"{TEMPORARY_MARK}{uuid.uuid4().hex[:8]}-{path.name}")
-    np.save(temporary, features, allow_pickle=False)
-    os.replace(temporary, path)
+    try:
+        with writing(path):
+            np.save(temporary, features, allow_pickle=False)
+            os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _read(path: Path, spec: tf.TensorSpec) -> np.ndarray | None:

@@ -108,7 +108,7 @@ def _train(
     hardware.wait_for_all(strategy, progress.phase + len(progress.history) if progress else 0)
     with strategy.scope():
         if progress:
-            network = model_class.from_config(progress.model_config)
+            network = checkpoints.model_of(latest, progress, model_class)
             _say(own, f"going on from {latest}")
         else:
             network = _begin(model_class, splits, model, config, init_from, own)

@@ -14,7 +14,7 @@ import numpy as np
 
 from keras_apps import __version__
 from keras_apps.errors import UserError
-from keras_apps.files import atomic_file, remove_incomplete
+from keras_apps.files import atomic_file, remove_incomplete, writing
 from keras_apps.models.servable import SCHEMA_VERSION, check_schema_version
 
 # Epochs on the sheet that shows how samples changed.
@@ -60,12 +60,14 @@ class RunDirectory:
                     f"{self.path}: holds {foreign[0]} but no config.json, so it is no run; "
                     "name a new or empty --run_dir"
                 )
-            self.path.mkdir(parents=True, exist_ok=True)
+            with writing(self.path):
+                self.path.mkdir(parents=True, exist_ok=True)
         else:
             before = self.read_settings()
             if self.model_file.exists() or any(self.checkpoints.glob("*")):
                 self._check_same(before, settings)
-        remove_incomplete(self.path)
+        for folder in (self.path, self.samples):
+            remove_incomplete(folder)
         self._write_json(self.config_file, {"schema_version": SCHEMA_VERSION} | settings)
         self.checkpoints.mkdir(exist_ok=True)
         self.log(f"keras_apps {__version__}, TensorFlow {version('tensorflow')}, Keras {version('keras')}")
@@ -84,7 +86,7 @@ class RunDirectory:
 
     def log(self, message: str) -> None:
         """Adds a line, with the time, to log.txt."""
-        with open(self.path / "log.txt", "a") as file:
+        with writing(self.path / "log.txt"), open(self.path / "log.txt", "a") as file:
             file.write(f"{datetime.datetime.now().isoformat(sep=' ', timespec='seconds')}  {message}\n")
 
     def read_settings(self) -> dict[str, Any]:
@@ -96,7 +98,7 @@ class RunDirectory:
         try:
             settings = json.loads(self.config_file.read_text())
             schema_version = settings.pop("schema_version", None)
-        except (OSError, AttributeError, json.JSONDecodeError) as error:
+        except (OSError, AttributeError, TypeError, ValueError, RecursionError) as error:
             raise UserError(
                 f"{self.path}: no readable config.json ({type(error).__name__}); name the --run_dir of a run"
             ) from None

@@ -102,19 +102,53 @@ def test_the_parser_imports_nothing_heavy(module):
     assert result.stdout.strip() == "[]"
 
 
-def test_answers_from_a_server_need_no_tensorflow():
+def test_no_verbs_help_imports_anything_heavy():
+    code = """
+import contextlib, io, sys
+from apps import runner
+from apps.command_line import all_apps
+for app in all_apps().values():
+    for verb in ("train", "evaluate", "predict", "export", "serve"):
+        with contextlib.redirect_stdout(io.StringIO()) as said, contextlib.suppress(SystemExit):
+            runner._parser(app).parse_args([verb, "--help"])
+        assert "--help" in said.getvalue()
+heavy = "tensorflow keras numpy PIL matplotlib scipy sklearn grpc uvicorn tensorflow_datasets keras_hub sacrebleu"
+print(sorted(set(heavy.split()) & set(sys.modules)))
+"""
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
+
+
+def test_answers_from_a_server_need_no_tensorflow(tmp_path):
+    """Of any app, of texts and of pictures: only what makes a request and what asks is imported."""
     code = """
 import sys
-from apps import runner, sentiment
-try:
-    runner.main(sentiment.APP, ["x", "predict", "--server", "localhost:1", "--text", "a"])
-except SystemExit as end:
-    assert end.code == 2
-assert "tensorflow" not in sys.modules
+from PIL import Image
+from apps import runner
+from apps.command_line import all_apps
+picture = sys.argv[1] + "/a.png"
+Image.new("RGB", (8, 8)).save(picture)
+asks = {
+    "sentiment": ["--text", "a"],
+    "translation": ["--text", "a"],
+    "captioning": ["--image", picture],
+    "pix2pix": ["--image", picture, "--output", sys.argv[1]],
+    "text_to_image": ["--text", "a", "--output", sys.argv[1]],
+    "face_aging": ["--image", picture, "--age", "30", "--output", sys.argv[1]],
+    "style_transfer": ["--image", picture, "--style", picture, "--output", sys.argv[1]],
+    "siamese": ["--first", picture, "--second", picture],
+}
+for app in all_apps().values():
+    try:
+        runner.main(app, ["x", "predict", "--server", "localhost:1", *asks[app.name]])
+    except SystemExit as end:
+        assert end.code == 2
+    for name in ("tensorflow", "keras", "matplotlib", "sklearn", "scipy", "grpc"):
+        assert name not in sys.modules, (app.name, name)
 """
-    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    result = subprocess.run([sys.executable, "-c", code, tmp_path], cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
-    assert "localhost:1" in result.stderr
+    assert result.stderr.count("no model server at localhost:1") == len(APPS), result.stderr
 
 
 # The whole way of a user's reviews.
@@ -191,6 +225,15 @@ def test_one_bad_text_spoils_no_other(command, demo_run):
     answers = [json.loads(line) for line in result.stdout.splitlines()]
     assert ["label" in answer for answer in answers] == [True, False, True]
     assert "empty" in answers[1]["error"]
+
+
+def test_bytes_that_are_no_utf_8_are_no_traceback(command, demo_run):
+    ask = ["sentiment", "predict", "--model", demo_run]
+    (answer,) = map(json.loads, command(*ask, "--text", "a fine\udcff film").stdout.splitlines())
+    assert answer["text"] == "a fine\ufffd film" and "label" in answer
+    lines = b"a fine\xff film\n\0a dull film\n".decode("utf-8", "surrogateescape")
+    answers = [json.loads(line) for line in command(*ask, "--input", "-", input=lines).stdout.splitlines()]
+    assert [answer["text"] for answer in answers] == ["a fine\ufffd film", "\0a dull film"]
 
 
 def test_words_are_weighed(command, demo_run):

@@ -14,6 +14,7 @@ from google.protobuf import text_format
 from tensorflow_serving.apis import prediction_log_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
+from keras_apps.errors import UserError
 from keras_apps.export.saved_model import export
 from keras_apps.models.sentiment import SentimentClassifier
 
@@ -179,7 +180,7 @@ def test_an_export_that_fails_leaves_no_version(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(room, "write_readme", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(UserError, match=r"tiny/1: can't be written: No space left"):
         export(tiny_model(), tmp_path, "tiny")
     assert os.listdir(tmp_path / "tiny") == []
 

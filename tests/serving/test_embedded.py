@@ -134,6 +134,50 @@ def test_64_clients_over_both_protocols(server):
         assert all(pool.map(ask, range(512)))
 
 
+def test_64_clients_see_a_new_version_and_the_end_and_lose_nothing(saved_models, eventually, save_echo):
+    """Each request is answered, with what one of the versions says, or refused, until the server has ended."""
+    before = set(threading.enumerate())
+    server = running(saved_models).start()
+    ports = {"rest": server.rest_port, "grpc": server.grpc_port}
+    outcomes, began, stop = Counter(), Counter(), threading.Event()
+
+    def keep_asking(number):
+        protocol = ("rest", "grpc")[number % 2]
+        asking, version = Client(f"127.0.0.1:{ports[protocol]}", protocol, timeout=30), "a!"
+        while not stop.is_set():
+            began[protocol] += 1
+            try:
+                (answer,) = asking.predict("echo", {"text": ["a"]})["text"]
+                assert answer in ("a!", "a?") and (version, answer) != ("a?", "a!"), "back to the old version"
+                version = answer
+                outcomes[protocol, answer] += 1
+            except UserError as error:
+                ended = "no model server" in str(error)
+                assert ended or "overloaded" in str(error), error
+                assert not ended or server._stopping.is_set(), error
+                outcomes[protocol, "ended" if ended else "refused"] += 1
+                if ended:
+                    return
+
+    with ThreadPoolExecutor(64) as pool:
+        asking = [pool.submit(keep_asking, number) for number in range(64)]
+        try:
+            eventually(lambda: outcomes["rest", "a!"] and outcomes["grpc", "a!"], 60)
+            save_echo(saved_models / "echo", 2, "?")
+            eventually(lambda: outcomes["rest", "a?"] and outcomes["grpc", "a?"], 60)
+            begin = time.monotonic()
+            server.stop()
+            assert time.monotonic() - begin < 10, "it did not end within its grace time"
+            for each in asking:
+                each.result(timeout=60)
+        finally:
+            stop.set()
+            server.stop()
+    assert sum(outcomes.values()) == sum(began.values())
+    assert outcomes["rest", "ended"] and outcomes["grpc", "ended"]
+    eventually(lambda: not [each for each in set(threading.enumerate()) - before if not each.daemon])
+
+
 def test_overload_is_refused_at_once_over_both_protocols(exported):
     with running(exported, waiting=1) as server:
         protocols = {"rest": server.rest_port, "grpc": server.grpc_port}

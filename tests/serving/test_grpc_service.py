@@ -125,7 +125,17 @@ CODE = grpc.StatusCode
             "malformed",
         ),
         (
+            predict_request(spec("numbers", "half"), x=tensor(types_pb2.DT_HALF, 1, half_val=[2**31 - 1])),
+            CODE.INVALID_ARGUMENT,
+            "malformed",
+        ),
+        (
             predict_request(spec("numbers", "log"), x=tensor(types_pb2.DT_FLOAT, 2**40, float_val=[1.0])),
+            CODE.RESOURCE_EXHAUSTED,
+            "larger than 200000 bytes",
+        ),
+        (
+            predict_request(spec("echo"), text=tensor(types_pb2.DT_STRING, 2**30, string_val=[b"a"])),
             CODE.RESOURCE_EXHAUSTED,
             "larger than 200000 bytes",
         ),

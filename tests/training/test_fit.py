@@ -1,5 +1,9 @@
+import itertools
 import json
 import math
+import multiprocessing
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -245,6 +249,57 @@ def test_phases_are_fitted_in_order_and_resumed_in_the_midst(tmp_path, monkeypat
     assert latest_checkpoint(tmp_path / "torn" / "checkpoints").name == "phase-01-epoch-00001"
     resumed = train(TwoPhases, splits, tmp_path / "torn", config=config)
     assert [float(n) for n in resumed.numbers] == [float(n) for n in whole.numbers]
+
+
+def train_and_die(run_dir, deadly=None, after=False):
+    """Trains in both phases; kills itself where it renames for the `deadly`-th time what it has written beside."""
+    renames = itertools.count()
+
+    def dying(original):
+        def rename(*arguments):
+            is_deadly = next(renames) == deadly
+            if after or not is_deadly:
+                original(*arguments)
+            if is_deadly:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        return rename
+
+    if deadly is not None:
+        os.replace, os.rename = dying(os.replace), dying(os.rename)
+    splits = Splits(train=tf.data.Dataset.from_tensor_slices({"x": [3.0] * 8}))
+    config = TrainingConfig(epochs=2, batch_size=4)
+    return [float(number) for number in train(TwoPhases, splits, run_dir, config=config).numbers]
+
+
+def ended(run_dir):
+    (checkpoint,) = (run_dir / "checkpoints").iterdir()
+    history = json.loads((checkpoint / "state.json").read_text())["progress"]["history"]
+    with np.load(checkpoint / "variables.npz") as file:
+        arrays = {name: file[name].tolist() for name in file.files}
+    return checkpoint.name, [row | {"seconds": 0} for row in history], arrays
+
+
+def test_killed_while_it_writes_a_model_and_between_the_phases(tmp_path):
+    numbers = train_and_die(tmp_path / "whole")
+    context = multiprocessing.get_context("spawn" if sys.platform == "darwin" else "forkserver")
+    context.set_forkserver_preload(["keras_apps.training.fit"])
+    torn = tmp_path / "torn"
+    for deadly, after, left in (
+        (1, False, None),  # the first model.keras, not yet in its place
+        (4, True, "phase-00-epoch-00001"),  # a checkpoint, just in its place
+        (5, False, "phase-00-epoch-00002"),  # the one that begins the second phase
+        (6, True, "phase-01-epoch-00001"),  # a model.keras of that, which no checkpoint knows of
+    ):
+        process = context.Process(target=train_and_die, args=(torn, deadly, after))
+        process.start()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
+        assert [path.name for path in (torn / "checkpoints").glob("phase-*")] == [left] * bool(left)
+        assert (torn / "model.keras").exists() is bool(left)
+    assert train_and_die(torn) == numbers
+    assert ended(torn) == ended(tmp_path / "whole")
+    assert not list(torn.rglob(".incomplete-*"))
 
 
 def test_a_phase_begins_with_the_best_of_the_one_before(tmp_path):
