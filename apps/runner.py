@@ -460,7 +460,7 @@ def _data_settings(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _own_data(where: str) -> dict[str, Any]:
-    """The settings by which the data of a run were read; of an export their name alone; `data` is empty where unknown."""
+    """The settings by which the data of a run were read; of an export their name; `data` is empty where unknown."""
     from keras_apps.files import exported_version
     from keras_apps.training.run_directory import RunDirectory
 

@@ -38,8 +38,10 @@ from tests.layers.test_squeezenet import write as write_squeezenet
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-# What installs, needs docker or a cluster, or is followed by a test of its own.
-ELSEWHERE = re.compile(r"make |cd |python3 -m venv|pip |.*docker |keras-apps denoising|TF_CONFIG|srun |export ")
+# What installs, needs docker or a cluster, or has a test of its own (test_multi_worker, test_shards, test_new_app).
+ELSEWHERE = re.compile(
+    r"make |cd |python3 -m venv|pip |.*docker |keras-apps denoising|export |.*multi_worker|.*--shard|wait|cat |hosts="
+)
 SHORT = "--epochs 1 --steps_per_epoch 1 --batch_size 4"
 SMALL = {
     "sentiment": "--units 4 --embedding_dim 4",
