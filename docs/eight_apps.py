@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 from pathlib import Path
 
 import matplotlib
@@ -59,13 +60,13 @@ def main() -> None:
         axes.spines[:].set_color("0.8")
         if image is not None:
             axes.imshow(image, interpolation="nearest")
-        axes.set_xlabel(below, fontsize=11)
+        axes.set_xlabel(textwrap.fill(below, 42), fontsize=11)
         return axes
 
     texts = [
         "A great cast, but a dull film.",
         "I loved every minute of it.",
-        "Not bad at all!",
+        "Gripping, and beautifully acted.",
         "Two hours I want back.",
     ]
     answer = ask("sentiment", text=texts)
@@ -86,7 +87,7 @@ def main() -> None:
     axes.imshow(answer["weights"][0][: len(target), : len(source)], cmap="Blues", aspect="auto")
     axes.set_xticks(range(len(source)), [token.replace("\u2581", " ") for token in source], rotation=40, fontsize=10)
     axes.set_yticks(range(len(target)), [token.replace("\u2581", " ") for token in target], fontsize=10)
-    axes.set_xlabel(f"{sentence}  \u2192  {ask('translation', text=[sentence])['text'][0].decode()}", fontsize=11)
+    axes.set_xlabel(f"{sentence}\n{ask('translation', text=[sentence])['text'][0].decode()}", fontsize=11)
 
     scene = demo_scenes.draw(demo_scenes.generate(0)["test"][1])
     caption = ask("captioning", image_bytes=[png(scene)])["caption"][0].decode()
@@ -114,11 +115,11 @@ def main() -> None:
     panel("style_transfer", np.concatenate(rows), "a landscape, in two manners")
 
     drawn = [demo_characters.draw(each) for each in demo_characters.invent(1, 6, 5)]
-    pairs = [(drawn[0], drawn[1]), (drawn[0], drawn[25])]
+    pairs = [(drawn[40], drawn[41]), (drawn[40], drawn[65])]
     answer = ask("siamese", first_bytes=[png(one) for one, _ in pairs], second_bytes=[png(other) for _, other in pairs])
     said = [f"{share:.2f}" for share in answer["probability"]]
-    rows = [beside(*(image.reshape(*image.shape[:2], 1) for image in pair)) for pair in pairs]
-    panel("siamese", beside(*rows), f"one character: {said[0]}  |  two: {said[1]}")
+    rows = [beside(*pair) for pair in pairs]
+    panel("siamese", np.concatenate(rows), f"above one character: {said[0]}, below two: {said[1]}")
 
     figure.tight_layout(h_pad=2)
     figure.savefig(ROOT / "docs" / "images" / "eight_apps.png")
