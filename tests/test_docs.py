@@ -11,6 +11,7 @@ import re
 import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tarfile
@@ -173,18 +174,31 @@ def shortened(arguments):
 
 
 class Server:
-    """The one that a page has started, if any."""
+    """The one that a page has started, if any, at ports that are free here."""
 
     process = None
+
+    def __init__(self):
+        with socket.socket() as rest, socket.socket() as grpc:
+            rest.bind(("127.0.0.1", 0))
+            grpc.bind(("127.0.0.1", 0))
+            self.ports = {"8501": str(rest.getsockname()[1]), "8500": str(grpc.getsockname()[1])}
+
+    def asked(self, line):
+        """A line of the page that asks it where it is."""
+        return re.sub(r"(?<=localhost:)850[01]", lambda port: self.ports[port[0]], line)
 
     def start(self, arguments, cwd):
         self.stop()
         command = [sys.executable, "-m", "apps.command_line", *arguments, "--engine", "embedded"]
+        command += ["--port", self.ports["8501"], "--grpc_port", self.ports["8500"]]
         self.process = subprocess.Popen(command, cwd=cwd, env=os.environ | {"PYTHONPATH": str(ROOT)})
         deadline = time.monotonic() + 120
         while time.monotonic() < deadline and self.process.poll() is None:
             try:
-                urllib.request.urlopen(f"http://localhost:8501/v1/models/{arguments[0]}", timeout=5).close()
+                urllib.request.urlopen(
+                    f"http://localhost:{self.ports['8501']}/v1/models/{arguments[0]}", timeout=5
+                ).close()
                 return
             except OSError:
                 time.sleep(0.1)
@@ -211,7 +225,7 @@ def test_every_command_works(page, world, server):
         (world / "other_pictures").rename(world / "other")
     if page.stem == "serving":
         run(world, ["sentiment", "train", "--run_dir", "runs/mine", "--data", "reviews.csv"])
-    for line in commands(page):
+    for line in map(server.asked, commands(page)):
         if ELSEWHERE.match(line):
             continue
         if line.startswith("curl "):
