@@ -41,7 +41,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 # What installs, needs docker or a cluster, or has a test of its own (test_multi_worker, test_shards, test_new_app).
 ELSEWHERE = re.compile(
-    r"make |cd |python3 -m venv|pip |.*docker |keras-apps denoising|export |.*multi_worker|.*--shard|wait|cat |hosts="
+    r"make |cd |python3 -m venv|pip |.*docker |keras-apps denoising|export |.*multi_worker|.*--shard|wait|cat |hosts=|#!"
 )
 SHORT = "--epochs 1 --steps_per_epoch 1 --batch_size 4"
 SMALL = {
@@ -55,7 +55,13 @@ SMALL = {
     "siamese": "--units 8 --image_size 24 --ways 4 --invented_alphabets 2",
 }
 """Of a network that is traced in a moment."""
-MEASURED = {"style_transfer": "--pairs 1 --optimum_steps 0", "translation": "--beams 2", "captioning": "--beams 2"}
+MEASURED = {
+    "style_transfer": "--pairs 1 --optimum_steps 0",
+    "translation": "--beams 2",
+    "captioning": "--beams 2",
+    "pix2pix": "--features scratch --feature_weights=",
+}
+"""By little, and by nothing that is fetched."""
 
 
 def commands(page):
@@ -223,6 +229,9 @@ def test_every_command_works(page, world, server):
     if page.stem in ("captioning", "text_to_image"):
         shutil.rmtree(world / "other")
         (world / "other_pictures").rename(world / "other")
+    if page.stem == "style_transfer":
+        shutil.rmtree(world / "pictures")
+        shutil.copytree(world / "paintings_and_photos", world / "pictures")
     if page.stem == "serving":
         run(world, ["sentiment", "train", "--run_dir", "runs/mine", "--data", "reviews.csv"])
     for line in map(server.asked, commands(page)):
