@@ -21,6 +21,7 @@ from keras_apps.serving.pool import BoundedPool
 logger = logging.getLogger(__name__)
 
 _GRACE_SECONDS = 10.0
+_LOADING_SECONDS = 60.0
 _SPARE_GRPC_THREADS = 8  # so that status and metadata are answered while predictions take every place
 _BACKLOG = 512
 
@@ -139,6 +140,8 @@ class EmbeddedServer:
         grpc_stopped = self._grpc.stop(_GRACE_SECONDS)
         self._threads[0].join(_GRACE_SECONDS + 5)
         grpc_stopped.wait(_GRACE_SECONDS + 5)
+        # A version that is being loaded is loaded to its end: the process would abort if it ended within TensorFlow.
+        self._threads[1].join(_LOADING_SECONDS)
         self._pool.close()
         self._stopped.set()
 
