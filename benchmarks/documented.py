@@ -19,13 +19,18 @@ ROOT = Path(__file__).resolve().parents[1]
 OF_PATHS = re.compile(r"--(?:data|styles|encoder_weights|feature_weights|runs|init_from|model)$")
 
 
+def lines(page: Path) -> list[str]:
+    """What the shell blocks of a page say to run, without comments; lines that go on are joined."""
+    blocks = "\n".join(re.findall(r"```sh\n(.*?)```", page.read_text(), re.S)).replace("\\\n", " ")
+    stripped = [re.sub(r"(^|\s)# .*", "", line).strip() for line in blocks.splitlines()]
+    return [line for line in stripped if line]
+
+
 def commands(page: Path) -> list[list[str]]:
     """The arguments of the trainings and evaluations of a page, in order, with runs of its own."""
-    blocks = "\n".join(re.findall(r"```sh\n(.*?)```", page.read_text(), re.S)).replace("\\\n", " ")
-    lines = [shlex.split(line, comments=True) for line in blocks.splitlines() if line.startswith("keras-apps ")]
     return [
         [re.sub("^runs/", f"runs/{page.stem}/", word) for word in words]
-        for _, *words in lines
+        for _, *words in map(shlex.split, lines(page))
         if words[1:2] in (["train"], ["evaluate"])
     ]
 

@@ -24,6 +24,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from benchmarks import documented
 from keras_apps.data import (
     demo_characters,
     demo_facades,
@@ -64,61 +65,61 @@ MEASURED = {
 """By little, and by nothing that is fetched."""
 
 
-def commands(page):
-    """The lines of its shell blocks, those that go on joined, without comments."""
-    blocks = re.findall(r"```sh\n(.*?)```", page.read_text(), re.S)
-    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
-    stripped = [re.sub(r"(^|\s)# .*", "", line).strip() for line in lines]
-    return [line for line in stripped if line]
-
-
 @pytest.fixture
-def world(tmp_path):
-    """A folder with something of all that the pages name."""
+def world(made, tmp_path):
+    """A folder of the page's own, with something of all that the pages name."""
+    shutil.copytree(made, tmp_path, symlinks=True, dirs_exist_ok=True)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """What is copied for each page."""
+    folder = tmp_path_factory.mktemp("made")
     reviews = demo_reviews.generate(0)["train"][:40]
     table = "text\tlabel\n" + "".join(f"{review.text}\t{review.label}\n" for review in reviews)
-    write(tmp_path, table, "sst2/train.tsv.gz", "sst2/dev.tsv.gz")
-    write(tmp_path, re.sub(r"^(.*)\t(.*)$", r'"\1",\2', table, flags=re.M), "reviews.csv", "mine.csv", "other.csv")
-    write(tmp_path, re.sub(r"^(.*)\t(.*)$", r'"\1",\2', table, flags=re.M), "other/train.csv", "other/test.csv")
-    write(tmp_path, "".join(json.dumps(vars(r) | {"pairs": 0}) + "\n" for r in reviews), "imdb.jsonl.gz")
+    write(folder, table, "sst2/train.tsv.gz", "sst2/dev.tsv.gz")
+    commas = re.sub(r"^(.*)\t(.*)$", r'"\1",\2', table, flags=re.M)
+    write(folder, commas, "reviews.csv", "mine.csv", "other.csv", "other/train.csv", "other/test.csv")
+    write(folder, "".join(json.dumps(vars(r) | {"pairs": 0}) + "\n" for r in reviews), "imdb.jsonl.gz")
     pairs = demo_translation.generate(0)["train"][:60]
-    write(tmp_path, "".join(f"{a}\t{b}\n" for a, b in pairs), "pairs.tsv", "spa.tsv", "other.tsv", "mine.tsv")
+    write(folder, "".join(f"{a}\t{b}\n" for a, b in pairs), "pairs.tsv", "spa.tsv", "other.tsv", "mine.tsv")
     for part in ("train", "val"):
         for side, language in enumerate(("en", "de")):
-            write(tmp_path, "".join(f"{pair[side]}\n" for pair in pairs), f"multi30k/{part}.{language}")
-    write(tmp_path, "Two dogs play.\na red flower\n", "sentences.txt")
+            write(folder, "".join(f"{pair[side]}\n" for pair in pairs), f"multi30k/{part}.{language}")
+    write(folder, "Two dogs play.\na red flower\n", "sentences.txt")
 
     flowers = demo_flowers.generate(0)["train"][:12]
     captioned = {f"{n}.png": demo_flowers.draw(flower) for n, flower in enumerate(flowers)}
     captions = "image,caption\n" + "".join(f"{n}.png,{flower.captions[0]}\n" for n, flower in enumerate(flowers))
     for place in ("pictures", "mine", "other_pictures", "flickr8k/train.tar", "flickr8k/dev.tar", "flowers/train.tar"):
-        pictures(tmp_path / place, captioned, {"captions.csv": captions})
+        pictures(folder / place, captioned, {"captions.csv": captions})
     drawn = [np.hstack(demo_facades.draw(facade)) for facade in demo_facades.generate(0)["train"][:30]]
     for place in ("pairs", "more_pairs", "facades/train.tar"):
-        pictures(tmp_path / place, {f"{n}.png": pair for n, pair in enumerate(drawn)})
+        pictures(folder / place, {f"{n}.png": pair for n, pair in enumerate(drawn)})
     faces = demo_faces.generate(0)["train"][:60]
     aged = {f"{face.age}_0_0_{n}.png": demo_faces.draw(face) for n, face in enumerate(faces)}
     for place in ("faces", "more_faces", "utkface/train.tar"):
-        pictures(tmp_path / place, aged)
+        pictures(folder / place, aged)
     roles = demo_textures.generate(0)["train"]
     contents, styles = ([demo_textures.draw(each) for each in roles[role][:12]] for role in ("content", "style"))
     named = dict(zip(["great_wave.png", "scream.png", *(f"{n}.png" for n in range(10))], styles, strict=True))
     for place in ("photos", "paintings_and_photos/content", "style/content", "maps"):
-        pictures(tmp_path / place, {f"{n}.png": content for n, content in enumerate(contents[:2])})
-    pictures(tmp_path / "thousand_photos", {f"{n}.png": content for n, content in enumerate(contents)})
+        pictures(folder / place, {f"{n}.png": content for n, content in enumerate(contents[:2])})
+    pictures(folder / "thousand_photos", {f"{n}.png": content for n, content in enumerate(contents)})
     for place in ("paintings", "paintings_and_photos/style", "style/style"):
-        pictures(tmp_path / place, named)
+        pictures(folder / place, named)
     characters = demo_characters.invent(3, 8, 1)
     drawings = {
         f"{d.character.alphabet}/{d.character.number}/{d.character.number:04d}_{n:02d}.png": demo_characters.draw(d)
         for n, d in enumerate(characters)
     }
     for place in ("my_characters", "omniglot/images_background.tar"):
-        pictures(tmp_path / place, drawings)
+        pictures(folder / place, drawings)
     ours = {name.split("/", 1)[1].replace("/", "_person/"): drawing for name, drawing in drawings.items()}
     bob = {f"Bob/{n}.png": drawing for n, drawing in enumerate(list(ours.values())[:3])}
-    pictures(tmp_path / "people", ours | bob)
-    with zipfile.ZipFile(tmp_path / "all_runs.zip", "w") as archive:
+    pictures(folder / "people", ours | bob)
+    with zipfile.ZipFile(folder / "all_runs.zip", "w") as archive:
         some = list(drawings.values())
         for n in range(1, 3):
             archive.writestr(f"run01/training/class{n:02d}.png", encoded(some[20 * n]))
@@ -128,17 +129,17 @@ def world(tmp_path):
             "".join(f"run01/test/item{n:02d}.png run01/training/class{n:02d}.png\n" for n in range(1, 3)),
         )
     for name in ("dog.jpg", "cat.png", "map.png", "me.jpg", "photo.jpg", "painting.jpg", "wave.jpg", "scream.jpg"):
-        Image.fromarray(contents[0]).save(tmp_path / name)
+        Image.fromarray(contents[0]).save(folder / name)
     for name in ("a.jpg", "a.png", "b.png", "who.jpg"):
-        Image.fromarray(np.squeeze(some[0])).convert("L").save(tmp_path / name)
+        Image.fromarray(np.squeeze(some[0])).convert("L").save(folder / name)
     squeezenet = SqueezeNet()
     squeezenet.build((None, 64, 64, 3))
     for name in ("FILE", "squeezenet.h5", "squeezenet_weights_tf_dim_ordering_tf_kernels_notop.h5"):
-        write_squeezenet(tmp_path / name, squeezenet)
+        write_squeezenet(folder / name, squeezenet)
     for shipped in (ROOT / "saved_models").glob("*/1"):
-        (tmp_path / "saved_models" / shipped.parent.name).mkdir(parents=True)
-        (tmp_path / "saved_models" / shipped.parent.name / "1").symlink_to(shipped)
-    return tmp_path
+        (folder / "saved_models" / shipped.parent.name).mkdir(parents=True)
+        (folder / "saved_models" / shipped.parent.name / "1").symlink_to(shipped)
+    return folder
 
 
 def write(folder, content, *names):
@@ -234,7 +235,7 @@ def test_every_command_works(page, world, server):
         shutil.copytree(world / "paintings_and_photos", world / "pictures")
     if page.stem == "serving":
         run(world, ["sentiment", "train", "--run_dir", "runs/mine", "--data", "reviews.csv"])
-    for line in map(server.asked, commands(page)):
+    for line in map(server.asked, documented.lines(page)):
         if ELSEWHERE.match(line):
             continue
         if line.startswith("curl "):

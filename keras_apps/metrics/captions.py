@@ -74,11 +74,11 @@ def corpus_bleu(hypotheses: Sequence[Sequence[str]], references: Sequence[Sequen
         hypotheses: the words of each caption.
         references: the words of its references.
     """
+    from sacrebleu.metrics import BLEU
+
     # sacreBLEU wants the first, second ... references of all; None stands for one that is not there, where an empty
     # string would be a reference of no words and could be the closest in length.
     streams = itertools.zip_longest(*([" ".join(words) for words in several] for several in references))
-    from sacrebleu.metrics import BLEU
-
     bleu = BLEU(tokenize="none", smooth_method="none", max_ngram_order=LONGEST_NGRAM, force=True)
     score = bleu.corpus_score([" ".join(words) for words in hypotheses], [list(stream) for stream in streams])
     return [

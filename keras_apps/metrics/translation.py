@@ -33,11 +33,11 @@ def translation_report(hypotheses: Sequence[str], references: Sequence[str], sou
     Raises:
         UserError: where there is nothing to measure.
     """
+    from sacrebleu.metrics import BLEU, CHRF
+
     if not hypotheses:
         raise UserError("there are no translations to measure; the data set is empty")
     # force: that a text looks tokenised is no reason for a warning, since it is the data that decides it.
-    from sacrebleu.metrics import BLEU, CHRF
-
     bleu, chrf = BLEU(force=True), CHRF()
     # strict: sacreBLEU itself drops what is left over of the longer side.
     rows = list(zip(hypotheses, references, sources, strict=True))

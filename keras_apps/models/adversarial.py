@@ -19,7 +19,7 @@ from keras_apps.losses.adversarial import (
     gradient_penalty,
     r1_penalty,
 )
-from keras_apps.models.servable import ServableModel, Tensors
+from keras_apps.models.servable import ServableModel, Tensors, examples_in
 
 Regulariser = Literal["none", "weight_clipping", "gradient_penalty", "r1"]
 
@@ -206,7 +206,7 @@ class AdversarialModel(ServableModel):
 
     def test_step(self, batch: Tensors) -> dict[str, tf.Tensor]:
         """The losses on a batch that nothing learns from."""
-        batch = batch | {"chances": tf.fill([tf.shape(tf.nest.flatten(batch)[0])[0], 3], 0.5)}
+        batch = batch | {"chances": tf.fill([examples_in(batch), 3], 0.5)}
         fake = self.generate(batch, training=False)
         groups = self.judged(batch, fake)
         verdicts = [self.judge(group.inputs, training=False) for group in groups]

@@ -437,6 +437,7 @@ class FaceAging(AdversarialModel):
         self.age_weight = age_weight
         self.l1_weight = l1_weight
         check_range(self, ("identity_weight", "age_weight", "l1_weight"), at_least=0)
+        # In the other phases too, which take long: what is wrong with the game is said before them.
         super().compile(xla=xla, steps_per_execution=steps_per_execution, **self.game | game)
         if self.phase == "gan":
             self.trackers = self.trackers | {"aging_loss": keras.metrics.Mean(name="aging_loss")}

@@ -222,7 +222,7 @@ class ServableModel(keras.Model):
         """
         replicas = self.distribute_strategy.num_replicas_in_sync
         if batch is not None and replicas > 1:
-            count = tf.cast(tf.shape(tf.nest.flatten(batch)[0])[0], tf.float32)
+            count = tf.cast(examples_in(batch), tf.float32)
             share = count / self.global_sum(count)
             gradients = [tf.math.multiply_no_nan(tf.cast(share, each.dtype), each) for each in gradients]
         if self.clip_norm:
@@ -385,6 +385,11 @@ class ServableModel(keras.Model):
         return self._answers[signature](
             {name: tf.convert_to_tensor(inputs[name], dtype=spec.dtype) for name, spec in specs.items()}
         )
+
+
+def examples_in(batch: Tensors) -> tf.Tensor:
+    """How many there are, `<int64>[]`."""
+    return tf.shape(tf.nest.flatten(batch)[0], tf.int64)[0]
 
 
 def check_schema_version(found: int | None, what: str) -> None:

@@ -286,6 +286,7 @@ class TextToImage(AdversarialModel):
         self.interpolation = interpolation
         check_range(self, ("kl_weight",), at_least=0)
         check_range(self, ("interpolation",), at_least=0, below=1)
+        # In the other phases too, which take long: what is wrong with the game is said before them.
         super().compile(xla=xla, steps_per_execution=steps_per_execution, **self.game | game)
         if self.phase == "gan":
             self.distance = keras.metrics.Mean(name="distance")

@@ -74,9 +74,8 @@ class Grpc:
             code, reason = error.code(), error.details() or ""
         if code is grpc.StatusCode.DEADLINE_EXCEEDED:
             raise timed_out(self._where, self._timeout)
-        if (
-            code is grpc.StatusCode.CANCELLED
-        ):  # nobody here cancels; a server that ends does, before it took the request
+        # Nobody here cancels; a server that ends does, before it took the request.
+        if code is grpc.StatusCode.CANCELLED:
             raise unreachable(self._where, "it ended before it answered")
         if code is grpc.StatusCode.UNAVAILABLE:
             raise unreachable(self._where, reason)

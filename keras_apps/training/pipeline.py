@@ -9,7 +9,7 @@ import psutil
 import tensorflow as tf
 
 from keras_apps.errors import UserError
-from keras_apps.models.servable import ServableModel, Tensors
+from keras_apps.models.servable import ServableModel, Tensors, examples_in
 from keras_apps.training.features import with_features
 
 logger = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ def check_shares(model: ServableModel, batches: tf.data.Dataset) -> None:
     convolves = any(len(weight.shape) == 4 for weight in model.trainable_variables)
     if replicas == 1 or tf.config.list_physical_devices("GPU") or model.xla or not convolves:
         return
-    smallest = int(batches.reduce(tf.int64.max, lambda so_far, batch: tf.minimum(so_far, _rows(batch))))
+    smallest = int(batches.reduce(tf.int64.max, lambda so_far, batch: tf.minimum(so_far, examples_in(batch))))
     if smallest < replicas:
         raise UserError(
             f"the last batch has {smallest} of the examples, too few for {replicas} CPUs; "
@@ -106,7 +106,7 @@ def shared(
         first = context.input_pipeline_id * own
 
         def part(batch: Tensors, replica: tf.Tensor) -> Tensors:
-            count = _rows(batch)
+            count = examples_in(batch)
             start, stop = replica * count // replicas, (replica + 1) * count // replicas
             return tf.nest.map_structure(lambda each: each[start:stop], batch)
 
@@ -120,7 +120,3 @@ def shared(
         return parts.apply(tf.data.experimental.assert_cardinality(count * own))
 
     return strategy.distribute_datasets_from_function(of_this_process)
-
-
-def _rows(batch: Tensors) -> tf.Tensor:
-    return tf.shape(tf.nest.flatten(batch)[0], tf.int64)[0]

@@ -20,6 +20,7 @@ from keras_apps.data.images import check_image, image_bytes, read_image
 from keras_apps.data.tables import BadRows, Column, read_table
 from keras_apps.errors import UserError
 from keras_apps.layers.images import decode_image
+from tests.data.test_images import PIXELS, RGB, encode
 from tests.mutations import mutated
 
 COLUMNS = [Column(("text",), "--text_key"), Column(("label",), "--label_key"), Column(("n",), "--n_key", optional=True)]
@@ -84,16 +85,6 @@ def test_tables(name):
             " ".join(values).encode()
 
     outcomes(mutations(content, name, 150), attempt)
-
-
-PIXELS = np.kron(np.random.default_rng(0).integers(0, 256, (3, 4, 4), dtype=np.uint8), np.ones((8, 8, 1), np.uint8))
-RGB = Image.fromarray(PIXELS[..., :3])
-
-
-def encode(image, kind, **options):
-    file = io.BytesIO()
-    image.save(file, kind, **options)
-    return file.getvalue()
 
 
 def exif():
