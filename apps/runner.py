@@ -1,25 +1,23 @@
-"""The verbs that all apps share: flags in, library calls out. TensorFlow is imported by a verb, not by the parser."""
+"""What an app is, and its command line: flags from dataclasses, and a mistake in one line."""
 
 from __future__ import annotations
 
 import dataclasses
 import importlib
-import itertools
-import json
 import logging as python_logging
 import os
-import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import simple_parsing
 from absl import app as absl_app
 from absl import flags, logging
 from absl.flags import argparse_flags
 
-from keras_apps.errors import RequestRefused, UserError, brief, printable
+from apps import verbs
+from keras_apps.errors import UserError, brief, printable
 from keras_apps.files import disk_trouble
 from keras_apps.training.config import TrainingConfig
 
@@ -32,8 +30,6 @@ if TYPE_CHECKING:
     from keras_apps.models.servable import ServableModel
 
 Line = dict[str, Any]
-SAVED_MODELS = "saved_models"
-"""Folder of the exports, where no other is named."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,204 +118,6 @@ class App:
         return _imported(self.load)(**settings)
 
 
-@dataclasses.dataclass(frozen=True)
-class TrainFlags:
-    """Where a run is kept and what it starts from."""
-
-    run_dir: str
-    """Folder of the run; the same command again goes on where it was stopped."""
-    init_from: str = ""
-    """A run directory, an export or a .keras file to fine-tune; model flags not given are its own."""
-
-
-@dataclasses.dataclass(frozen=True)
-class EvaluateFlags:
-    """What to evaluate, and on what."""
-
-    model: str = ""
-    """A run directory, an export or a .keras file; by default the app's newest export in saved_models/."""
-    split: str = ""
-    """train, validation, test or all; by default test, or all where --data names other data than the run's."""
-    output: str = ""
-    """Folder for metrics.json and pictures; by default the run directory."""
-    batch_size: int = 64
-    """Examples at a time."""
-
-
-@dataclasses.dataclass(frozen=True)
-class AnswerFlags:
-    """Who answers."""
-
-    model: str = ""
-    """A run directory, an export or a .keras file; by default the app's newest export in saved_models/."""
-    server: str = ""
-    """host:port of a running server, instead of --model."""
-    protocol: Literal["rest", "grpc"] = "rest"
-    """How to talk to the server."""
-    shard: str = ""
-    """I/N answers the I-th of every N requests, so that N processes or machines can share them."""
-
-    def __post_init__(self):
-        number, count = self.part
-        if not 1 <= number <= count:
-            raise UserError(f"--shard must be I/N, from 1/N to N/N; received {self.shard}")
-
-    @property
-    def part(self) -> tuple[int, int]:
-        """Which of how many shards; the first of one where there are none."""
-        found = re.fullmatch(r"(\d+)/(\d+)", self.shard or "1/1")
-        return (int(found[1]), int(found[2])) if found else (0, 0)
-
-
-@dataclasses.dataclass(frozen=True)
-class ExportFlags:
-    """What to export, and where to."""
-
-    model: str
-    """A run directory or a .keras file."""
-    saved_models: str = SAVED_MODELS
-    """Folder that a server watches; the next version is written below it."""
-    server_xla: bool = False
-    """The server runs with XLA: warm up the compiled signatures, and start it so in docker-compose.yml."""
-
-
-@dataclasses.dataclass(frozen=True)
-class ServeFlags:
-    """What to serve, and where."""
-
-    saved_models: str = SAVED_MODELS
-    """Folder with the exports."""
-    port: int = 8501
-    """For REST."""
-    grpc_port: int = 8500
-    """For gRPC."""
-    engine: Literal["auto", "tensorflow_model_server", "docker", "embedded"] = "auto"
-    """auto takes the first of the three that is installed."""
-    xla: bool = False
-    """Start TensorFlow Serving with XLA."""
-
-
-def train(app: App, options: argparse.Namespace) -> None:
-    """Train or fine-tune; resumes by itself."""
-    _import_tensorflow()
-    from keras_apps.training import hardware
-    from keras_apps.training.fit import train as fit
-
-    hardware.strategy(options.training.distribute)
-    model = dataclasses.asdict(options.model_flags)
-    if options.train.init_from:
-        model = {name: value for name, value in model.items() if name in options.given}
-    data = _data_settings(options)
-    where = options.train.run_dir
-    try:
-        fit(
-            app.model_class(),
-            app.splits(data),
-            where,
-            model=model,
-            compile=dataclasses.asdict(options.compile_flags),
-            config=options.training,
-            init_from=options.train.init_from or None,
-            settings={"app": app.name, "data": data},
-        )
-    except KeyboardInterrupt:
-        print(f"\ninterrupted; give the same command again to go on, or use {where} as it is", file=sys.stderr)
-        sys.exit(130)
-    print(f"trained: {where} holds model.keras, history.csv and curves.png; next: evaluate --model {where}")
-
-
-def evaluate(app: App, options: argparse.Namespace) -> None:
-    """Measure a trained model on examples it has not seen."""
-    _import_tensorflow()
-    from keras_apps.training.fit import model_file
-    from keras_apps.training.run_directory import RunDirectory
-
-    where = options.evaluate.model or _exports(app)
-    run = RunDirectory(where)
-    model = _changed(app.model_class().load(model_file(where)), options)
-    data = _data_settings(options)
-    split = options.evaluate.split
-    own = _own_data(where)
-    split = split or ("test" if "data" not in options.given or data["data"] == own["data"] else "all")
-    if "data" not in options.given:
-        if _are_like(own, data):
-            data = own | {name: data[name] for name in options.given & data.keys()}
-        elif own["data"] != data["data"] and (own["data"] or run.config_file.exists()):
-            raise UserError(f"{where}: does not hold the data that it was trained on; name examples with --data")
-    examples = app.splits(data).split(split)
-    metrics = app.measure(model, examples, options.evaluate.batch_size, options.measuring)
-    answers = metrics.pop("answers", [])
-    metrics = {"data": data["data"], "split": split} | metrics
-    for line in app.table(metrics):
-        print(line)
-    output = RunDirectory(options.evaluate.output or (run.path if run.config_file.exists() else "."))
-    output.write_metrics(metrics, answers)
-    app.draw(metrics, answers, examples, output.path)
-    pictures = model.sample(examples)
-    if pictures is not None:
-        output.write_samples(split, pictures)
-    print(f"written: {output.metrics_file}" + (f", {output.answers_file}" if answers else ""))
-
-
-def predict(app: App, options: argparse.Namespace) -> None:
-    """Answer requests, one JSON line each."""
-    from keras_apps.serving.answerer import open_answerer
-
-    where = options.answer
-    signature, requests = app.requests(options.predict_flags)
-    together = app.together(options.predict_flags)
-    if where.shard and not together:
-        raise UserError("--shard: these requests belong together; ask them in one run")
-    model = where.model or ("" if where.server else _exports(app))
-    if model:
-        _import_tensorflow()
-    number, shards = where.part
-    answer = open_answerer(app.name, app.model_class, model, where.server, where.protocol, _changes(options))
-    own = (
-        (index, shown, {name: each() if callable(each) else each for name, each in request.items()})
-        for index, (shown, request) in enumerate(requests)
-        if not where.shard or index // together % shards == number - 1
-    )
-    count = refused = 0
-    for batch in _batched(own, app.predict_batch):
-        outcomes = _answered(answer, [request for _, _, request in batch], signature)
-        for (index, shown, request), outcome in zip(batch, outcomes, strict=True):
-            count = index + 1
-            if isinstance(outcome, RequestRefused):
-                refused += 1
-                line = shown | {"error": str(outcome)}
-            else:
-                line = app.present(options.predict_flags, index, shown, request, outcome)
-            print(json.dumps(line, ensure_ascii=False), flush=True)
-    if not where.shard and count > refused and (overview := app.overview(options.predict_flags, count)):
-        print(json.dumps(overview, ensure_ascii=False))
-    if refused:
-        raise UserError("some requests were refused; their lines say why")
-
-
-def export(app: App, options: argparse.Namespace) -> None:
-    """Write the next version of a SavedModel for TensorFlow Serving."""
-    _import_tensorflow()
-    from keras_apps.export.saved_model import export as write
-    from keras_apps.training.fit import model_file
-
-    wanted = options.export
-    model = _changed(app.model_class().load(model_file(wanted.model)), options)
-    own = _own_data(wanted.model)
-    # Where it was here is of no use elsewhere.
-    data = own["data"] if own["data"].startswith("tfds:") else Path(own["data"]).name
-    path = write(model, wanted.saved_models, app.name, server_xla=wanted.server_xla, summary=app.summary, data=data)
-    print(f"exported: {path}; next: serve --saved_models {wanted.saved_models}")
-
-
-def serve(app: App, options: argparse.Namespace) -> None:
-    """Serve the exports over gRPC and REST."""
-    from keras_apps.serving.launch import serve as launch
-
-    wanted = options.serve
-    launch(wanted.saved_models, wanted.port, wanted.grpc_port, model=app.name, engine=wanted.engine, xla=wanted.xla)
-
-
 def main(app: App, argv: Sequence[str] | None = None) -> None:
     """Runs one app's command line."""
 
@@ -388,47 +186,35 @@ class Parser(argparse_flags.ArgumentParser, simple_parsing.ArgumentParser):
         self.exit(2, f"error: {message}; see {self.prog} --help\n")
 
 
-def _import_tensorflow() -> None:
-    """Imports TensorFlow and finds the devices, without the lines that its C++ libraries print before any setting."""
-    if logging.get_verbosity() > logging.WARNING:
-        return
-    stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        import tensorflow as tf
-
-        tf.config.list_physical_devices()
-    finally:
-        os.dup2(stderr, 2)
-        os.close(stderr)
-        os.close(nowhere)
-
-
 def _parser(app: App) -> Parser:
     parser = Parser(prog=f"keras-apps {app.name}", description=app.summary, allow_abbrev=False)
-    verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
+    subparsers = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
     of_verbs: dict[Callable, dict[str, Any]] = {
-        train: {
-            "train": TrainFlags,
+        verbs.train: {
+            "train": verbs.TrainFlags,
             "data_flags": app.data_flags,
             "splitting": app.splitting,
             "model_flags": app.model_flags,
             "compile_flags": app.compile_flags,
             "training": app.training,
         },
-        evaluate: {
-            "evaluate": EvaluateFlags,
+        verbs.evaluate: {
+            "evaluate": verbs.EvaluateFlags,
             "measuring": app.measuring_flags,
             "answering": app.answering_flags,
             "data_flags": app.data_flags,
             "splitting": app.splitting,
         },
-        predict: {"answer": AnswerFlags, "answering": app.answering_flags, "predict_flags": app.predict_flags},
-        export: {"export": ExportFlags, "answering": app.answering_flags},
-        serve: {"serve": ServeFlags},
+        verbs.predict: {
+            "answer": verbs.AnswerFlags,
+            "answering": app.answering_flags,
+            "predict_flags": app.predict_flags,
+        },
+        verbs.export: {"export": verbs.ExportFlags, "answering": app.answering_flags},
+        verbs.serve: {"serve": verbs.ServeFlags},
     }
     for verb, groups in of_verbs.items():
-        sub = verbs.add_parser(verb.__name__, help=verb.__doc__, description=verb.__doc__, allow_abbrev=False)
+        sub = subparsers.add_parser(verb.__name__, help=verb.__doc__, description=verb.__doc__, allow_abbrev=False)
         for destination, group in groups.items():
             if group is NoFlags:
                 sub.set_defaults(**{destination: NoFlags()})
@@ -448,62 +234,3 @@ def _tuple_flags(options: argparse.Namespace) -> set[str]:
 def _imported(path: str) -> Any:
     module, name = path.split(":")
     return getattr(importlib.import_module(module), name)
-
-
-def _exports(app: App) -> str:
-    """The app's exports."""
-    return f"{SAVED_MODELS}/{app.name}"
-
-
-def _data_settings(options: argparse.Namespace) -> dict[str, Any]:
-    return dataclasses.asdict(options.data_flags) | dataclasses.asdict(options.splitting)
-
-
-def _own_data(where: str) -> dict[str, Any]:
-    """The settings by which the data of a run were read; of an export their name; `data` is empty where unknown."""
-    from keras_apps.files import exported_version
-    from keras_apps.training.run_directory import RunDirectory
-
-    run, version = RunDirectory(where), exported_version(where)
-    own = None
-    if run.config_file.exists():
-        own = run.read_settings().get("data")
-    elif version:
-        own = {"data": json.loads((version / "signature.json").read_text()).get("data")}
-    # From Python a run may have been given anything.
-    return own if isinstance(own, dict) and isinstance(own.get("data"), str) else {"data": ""}
-
-
-def _are_like(own: dict[str, Any], data: dict[str, Any]) -> bool:
-    """Whether data settings have the names and types of others."""
-    like = json.loads(json.dumps(data))
-    return own.keys() == like.keys() and all(
-        None in (value, own[name]) or type(own[name]) is type(value) for name, value in like.items()
-    )
-
-
-def _changes(options: argparse.Namespace) -> dict[str, Any]:
-    """The settings that the answering flags change."""
-    return {name: value for name, value in dataclasses.asdict(options.answering).items() if value is not None}
-
-
-def _changed(model: ServableModel, options: argparse.Namespace) -> ServableModel:
-    changes = _changes(options)
-    return model.snapshot(**changes) if changes else model
-
-
-def _batched(requests: Iterable[Any], size: int) -> Iterator[list[Any]]:
-    remaining = iter(requests)
-    while batch := list(itertools.islice(remaining, size)):
-        yield batch
-
-
-def _answered(
-    answer: Callable[..., dict[str, list]], batch: list[dict[str, Any]], signature: str
-) -> list[dict[str, Any] | RequestRefused]:
-    """The answer to each request; where a batch is refused, its requests are asked one by one."""
-    try:
-        columns = answer({name: [request[name] for request in batch] for name in batch[0]}, signature)
-    except RequestRefused as error:
-        return [error] if len(batch) == 1 else [_answered(answer, [request], signature)[0] for request in batch]
-    return [{name: values[index] for name, values in columns.items()} for index in range(len(batch))]

@@ -1,9 +1,16 @@
-"""Optimizers that Keras has, faster."""
+"""Optimizers that Keras has, faster, and what they have in common."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import tensorflow as tf
+
+
+def moving_average(momentum: float) -> dict[str, Any]:
+    """Arguments by which any optimizer keeps a moving average of the weights; 0 for none."""
+    return {"use_ema": momentum > 0, "ema_momentum": momentum or 0.99}
 
 
 @keras.saving.register_keras_serializable(package="keras_apps")

@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from keras_apps.errors import UserError, check_range
-from keras_apps.layers.optimizers import FusedAdam
+from keras_apps.layers.optimizers import FusedAdam, moving_average
 from keras_apps.losses.adversarial import (
     AdversarialLoss,
     check_labels,
@@ -147,18 +147,21 @@ class AdversarialModel(ServableModel):
         check_range(self, ("flipped_labels",), at_least=0, below=0.5)
         if n_critic > 1 and updates == "simultaneous":
             raise UserError(f"n_critic={n_critic} needs updates=alternating")
-        ema = {"use_ema": averaging > 0, "ema_momentum": averaging or 0.99}
         super().compile(
-            FusedAdam(learning_rate, beta_1=beta_1, **ema),
+            FusedAdam(learning_rate, beta_1=beta_1, **moving_average(averaging)),
+            self.reported,
             variables=self.generator_variables,
             xla=xla,
             steps_per_execution=steps_per_execution,
         )
         self.discriminator_optimizer = FusedAdam(discriminator_learning_rate, beta_1=beta_1)
         self.discriminator_optimizer.build(self.discriminator_variables)
+
+    @property
+    def reported(self) -> list[str]:
+        """What steps of the game return."""
         names = ["generator_loss", "discriminator_loss", "real_score", "fake_score", "discriminator_accuracy"]
-        names += ["diversity", *self.term_names] + (["regulariser"] if self._is_penalised else [])
-        self.trackers = {name: keras.metrics.Mean(name=name) for name in names}
+        return [*names, "diversity", *self.term_names, *(["regulariser"] if self._is_penalised else [])]
 
     # Properties, since Keras puts lists of weights that a model keeps before those of its layers, where a copy that was
     # not compiled does not have them.
@@ -177,11 +180,6 @@ class AdversarialModel(ServableModel):
     def optimizers(self) -> list[keras.optimizers.Optimizer]:
         """The generator's and the discriminator's."""
         return [self.optimizer, self.discriminator_optimizer]
-
-    @property
-    def metrics(self) -> list[keras.metrics.Metric]:
-        """What a step returns, under the same names."""
-        return list(self.trackers.values())
 
     def augment(self, example: Tensors, seed: tf.Tensor) -> Tensors:
         """Adds `chances` `<float32>[n_critic, 3]`: whether labels are flipped, and where a gradient is penalised."""
@@ -202,7 +200,7 @@ class AdversarialModel(ServableModel):
             made, gradients = self.accelerate(self.generator_losses_and_gradients)(part)
             values = judged | made
         self.apply_gradients(self.optimizer, gradients, self.generator_variables, batch)
-        return self._track(values)
+        return self.track(values)
 
     def test_step(self, batch: Tensors) -> dict[str, tf.Tensor]:
         """The losses on a batch that nothing learns from."""
@@ -211,7 +209,7 @@ class AdversarialModel(ServableModel):
         groups = self.judged(batch, fake)
         verdicts = [self.judge(group.inputs, training=False) for group in groups]
         values, _ = self._discriminator_values(batch, fake, groups, verdicts)
-        return self._track(values | self._generator_values(batch, fake, groups, verdicts)[0])
+        return self.track(values | self._generator_values(batch, fake, groups, verdicts)[0])
 
     def losses_and_gradients(self, batch: Tensors) -> tuple[Tensors, list[tf.Tensor], list[tf.Tensor]]:
         """What is reported, the generator's gradients and the discriminator's, from one forward pass of both."""
@@ -314,11 +312,6 @@ class AdversarialModel(ServableModel):
     def _part(self, batch: Tensors, number: int) -> Tensors:
         """The batch with what was drawn for one step of the discriminator."""
         return {name: value[:, number] if name in self.drawn else value for name, value in batch.items()}
-
-    def _track(self, values: Tensors) -> dict[str, tf.Tensor]:
-        for name, tracker in self.trackers.items():
-            tracker.update_state(values[name])
-        return {name: tracker.result() for name, tracker in self.trackers.items()}
 
     def trouble(self, metrics: dict[str, float]) -> str | None:
         """Says that the discriminator is always right, or that samples are alike."""

@@ -15,6 +15,7 @@ from keras_apps.errors import UserError, check_range
 from keras_apps.layers.attention import Score
 from keras_apps.layers.decoding import Decoded, decode
 from keras_apps.layers.images import decode_image, resize_image
+from keras_apps.layers.optimizers import moving_average
 from keras_apps.layers.picture_encoders import IMAGENET, SCRATCH, is_inherited, picture_encoder, read_pretrained
 from keras_apps.layers.schedules import InverseSquareRoot
 from keras_apps.layers.soft_attention_decoder import SoftAttentionDecoder
@@ -61,6 +62,7 @@ class ImageCaptioner(ServableModel):
     xla_pays = {"cpu": False, "gpu": True}
     # By the longest of a picture's captions, so that few steps are padding.
     bucket_boundaries = (8, 10, 12, 14, 16, 18, 20, 24, 28, 32, 48, 64)
+    sequences = ("captions",)
 
     def __init__(
         self,
@@ -158,8 +160,6 @@ class ImageCaptioner(ServableModel):
                 dtype=dtype,
             )
         self.decoder.build((None, positions, self.units))
-        self.loss_tracker = keras.metrics.Mean(name="loss")
-        self.accuracy = keras.metrics.Mean(name="accuracy")
         self(
             {
                 "image": keras.Input((self.image_size, self.image_size, 3), dtype="uint8", name="image"),
@@ -309,12 +309,16 @@ class ImageCaptioner(ServableModel):
         self.attention_penalty = attention_penalty
 
         def optimizer(rate: float) -> keras.optimizers.Optimizer:
-            return keras.optimizers.Adam(
-                InverseSquareRoot(rate, warmup_steps), use_ema=averaging > 0, ema_momentum=averaging or 0.99
-            )
+            return keras.optimizers.Adam(InverseSquareRoot(rate, warmup_steps), **moving_average(averaging))
 
         self.backbone.trainable = self.encoder == SCRATCH
-        super().compile(optimizer(learning_rate), xla=xla, clip_norm=clip_norm, steps_per_execution=steps_per_execution)
+        super().compile(
+            optimizer(learning_rate),
+            ["loss", "accuracy"],
+            xla=xla,
+            clip_norm=clip_norm,
+            steps_per_execution=steps_per_execution,
+        )
         self.encoder_optimizer = None
         if self.encoder != SCRATCH and encoder_learning_rate:
             self.backbone.trainable = True
@@ -353,23 +357,13 @@ class ImageCaptioner(ServableModel):
         for optimizer in self.optimizers:
             variables = optimizer._trainable_variables
             self.apply_gradients(optimizer, [gradient_of[id(variable)] for variable in variables], variables)
-        return self._track(batch, by_word)
+        return self.track(by_word, tf.cast(_flat(batch["captions"]) != 0, tf.float32))
 
     def test_step(self, batch: Tensors) -> dict[str, tf.Tensor]:
         """Loss, without smoothing, and accuracy of a batch, dropout off."""
-        losses, hits = token_cross_entropy(self(batch, training=False), _flat(batch["captions"]))
-        return self._track(batch, {"loss": losses, "accuracy": hits})
-
-    def _track(self, batch: Tensors, by_word: Tensors) -> dict[str, tf.Tensor]:
-        counted = tf.cast(_flat(batch["captions"]) != 0, tf.float32)
-        for metric in self.metrics:
-            metric.update_state(by_word[metric.name], sample_weight=counted)
-        return {metric.name: metric.result() for metric in self.metrics}
-
-    @property
-    def metrics(self) -> list[keras.metrics.Metric]:
-        """What a step returns, under the same names: cross-entropy (smoothed in training) and accuracy, by words."""
-        return [self.loss_tracker, self.accuracy]
+        target = _flat(batch["captions"])
+        losses, hits = token_cross_entropy(self(batch, training=False), target)
+        return self.track({"loss": losses, "accuracy": hits}, tf.cast(target != 0, tf.float32))
 
     def measure(self, examples: tf.data.Dataset, batch_size: int = 64) -> dict[str, Any]:
         """BLEU, CIDEr-D and ROUGE-L against all captions, and the `answers`."""

@@ -440,20 +440,21 @@ class FaceAging(AdversarialModel):
         # In the other phases too, which take long: what is wrong with the game is said before them.
         super().compile(xla=xla, steps_per_execution=steps_per_execution, **self.game | game)
         if self.phase == "gan":
-            self.trackers = self.trackers | {"aging_loss": keras.metrics.Mean(name="aging_loss")}
             return
-        if self.phase == "recognition":
-            names = ["recognition_loss", "identity_loss", "age_loss", "age_accuracy"]
-        else:
-            names = ["encoder_loss"]
+        of_observers = ["recognition_loss", "identity_loss", "age_loss", "age_accuracy"]
         ServableModel.compile(
             self,
             FusedAdam(recognition_learning_rate),
+            of_observers if self.phase == "recognition" else ["encoder_loss"],
             variables=self.supervised_variables,
             xla=xla,
             steps_per_execution=steps_per_execution,
         )
-        self.trackers = {name: keras.metrics.Mean(name=name) for name in names}
+
+    @property
+    def reported(self) -> list[str]:
+        """What steps of the game return, and the sum of what the guide says."""
+        return [*super().reported, "aging_loss"]
 
     @property
     def supervised_variables(self) -> list[keras.Variable]:
@@ -474,11 +475,11 @@ class FaceAging(AdversarialModel):
         # The codes were drawn for steps of a discriminator; here is one step.
         values, gradients = self.accelerate(self.supervised_losses_and_gradients)(self._part(batch, 0))
         self.apply_gradients(self.optimizer, gradients, self.supervised_variables, batch)
-        return self._track(values)
+        return self.track(values)
 
     def test_step(self, batch: Tensors) -> dict[str, tf.Tensor]:
         """The losses on a batch that nothing learns from."""
-        return super().test_step(batch) if self.phase == "gan" else self._track(self._supervised_values(batch))
+        return super().test_step(batch) if self.phase == "gan" else self.track(self._supervised_values(batch))
 
     def supervised_losses_and_gradients(self, batch: Tensors) -> tuple[Tensors, list[tf.Tensor]]:
         """What is reported, first of all the loss, and the gradients of the observers or the encoder."""
@@ -521,10 +522,11 @@ class FaceAging(AdversarialModel):
         guess = self.encoder(tf.stop_gradient(self.paint(code, batch["age"])))
         return {"encoder_loss": tf.reduce_mean(tf.square(guess - code), axis=-1)}
 
-    def _track(self, values: Tensors) -> dict[str, tf.Tensor]:
+    def track(self, values: Tensors, weights: tf.Tensor | None = None) -> Tensors:
+        """Does so, the sum of what the guide says among them."""
         if self.phase == "gan":
             values = values | {"aging_loss": tf.add_n([values[name] for name in self.term_names])}
-        return super()._track(values)
+        return super().track(values, weights)
 
     def trouble(self, metrics: dict[str, float]) -> str | None:
         """Says what goes wrong between generator and discriminator."""

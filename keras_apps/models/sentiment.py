@@ -12,6 +12,7 @@ from scipy.special import softmax
 
 from keras_apps.errors import UserError, check_range
 from keras_apps.layers.ngrams import NaiveBayesNGrams
+from keras_apps.layers.optimizers import moving_average
 from keras_apps.layers.recurrent import Cell, Pooling, SequencePooling, recurrent_layer
 from keras_apps.layers.text import (
     WordTokenizer,
@@ -190,8 +191,6 @@ class SentimentClassifier(ServableModel):
             dtype="float32",
             autocast=False,
         )
-        self.loss_tracker = keras.metrics.Mean(name="loss")
-        self.accuracy = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
         self(
             {
                 name: keras.Input((None,), dtype="int32", name=name)
@@ -337,8 +336,13 @@ class SentimentClassifier(ServableModel):
         """
         for layer in (self.embedding, *self.encoder):
             layer.trainable = not freeze_encoder
-        optimizer = keras.optimizers.Adam(learning_rate, use_ema=averaging > 0, ema_momentum=averaging or 0.99)
-        super().compile(optimizer, xla=xla, clip_norm=clip_norm, steps_per_execution=steps_per_execution)
+        super().compile(
+            keras.optimizers.Adam(learning_rate, **moving_average(averaging)),
+            ["loss", "accuracy"],
+            xla=xla,
+            clip_norm=clip_norm,
+            steps_per_execution=steps_per_execution,
+        )
 
     def losses_and_gradients(self, batch: Tensors) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
         """The branches' logits, and the gradients of the sum of their mean cross-entropies."""
@@ -353,24 +357,18 @@ class SentimentClassifier(ServableModel):
         """One step of Adam on the sum of the branches' cross-entropies."""
         logits, gradients = self.accelerate(self.losses_and_gradients)(batch)
         self.apply_gradients(self.optimizer, gradients, self.trainable_variables, batch)
-        return self._track(batch, self.mix(logits))
+        return self._reported(batch, self.mix(logits))
 
     def test_step(self, batch: Tensors) -> dict[str, tf.Tensor]:
         """Loss and accuracy of a batch, dropout off."""
-        return self._track(batch, self(batch, training=False))
+        return self._reported(batch, self(batch, training=False))
 
-    def _track(self, batch: Tensors, logits: tf.Tensor) -> dict[str, tf.Tensor]:
+    def _reported(self, batch: Tensors, logits: tf.Tensor) -> dict[str, tf.Tensor]:
         # A class that only validation examples have is left out here, and refused by `measure`.
         known = tf.cast(batch["label"] >= 0, tf.float32)
         labels = tf.maximum(batch["label"], 0)
-        self.loss_tracker.update_state(_cross_entropy(labels, logits), sample_weight=known)
-        self.accuracy.update_state(labels, logits, sample_weight=known)
-        return {metric.name: metric.result() for metric in self.metrics}
-
-    @property
-    def metrics(self) -> list[keras.metrics.Metric]:
-        """What a step returns, under the same names."""
-        return [self.loss_tracker, self.accuracy]
+        hits = tf.argmax(logits, axis=-1, output_type=labels.dtype) == labels
+        return self.track({"loss": _cross_entropy(labels, logits), "accuracy": tf.cast(hits, tf.float32)}, known)
 
     def calibrate(self, batches: tf.data.Dataset) -> None:
         """Fits how much each branch counts, and so the temperature, by the log loss of validation data."""

@@ -7,6 +7,7 @@ import dataclasses
 import inspect
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
 import keras
@@ -70,6 +71,8 @@ class ServableModel(keras.Model):
         bucket_boundaries: examples of like `length` are batched together, in buckets that end at these lengths.
         typical_length: where given, batches hold as many steps, padding included, as `batch_size` examples of this
             length would: short examples come in greater number.
+        sequences: names of what has its steps in the last axis, zero-padded; where XLA compiles each shape, training
+            pads it to the end of its bucket.
     """
 
     phases: ClassVar[tuple[str, ...]] = ("train",)
@@ -78,6 +81,7 @@ class ServableModel(keras.Model):
     monitor: ClassVar[tuple[str, str]] = ("val_loss", "min")
     bucket_boundaries: Sequence[int] = ()
     typical_length: int = 0
+    sequences: ClassVar[tuple[str, ...]] = ()
     xla: bool = False
 
     # From examples to batches.
@@ -121,11 +125,28 @@ class ServableModel(keras.Model):
         if not self.bucket_boundaries:
             return examples.padded_batch(batch_size)
         longest = [*self.bucket_boundaries, 2 * self.bucket_boundaries[-1]]
-        return examples.bucket_by_sequence_length(
+        batches = examples.bucket_by_sequence_length(
             lambda example: tf.cast(self.length(example), tf.int32),
             bucket_boundaries=[length + 1 for length in self.bucket_boundaries],
             bucket_batch_sizes=[max(1, batch_size * (self.typical_length or each) // each) for each in longest],
         )
+        if training and self.xla and self.sequences:
+            batches = batches.map(self._to_boundary, tf.data.AUTOTUNE)
+        return batches
+
+    def _to_boundary(self, batch: Tensors) -> Tensors:
+        """Pads the sequences of a batch to the end of its bucket; the last bucket, which has none, to the longest."""
+        lengths = {name: tf.shape(batch[name])[-1] for name in self.sequences}
+        longest = tf.reduce_max(list(lengths.values()))
+        ends = tf.constant([*self.bucket_boundaries, tf.int32.max])
+        end = tf.reduce_min(tf.boolean_mask(ends, ends >= longest))
+        end = tf.where(end < tf.int32.max, end, longest)
+
+        def padded(name: str) -> tf.Tensor:
+            other_axes = [[0, 0]] * (batch[name].shape.rank - 1)
+            return tf.pad(batch[name], [*other_axes, [0, end - lengths[name]]])
+
+        return batch | {name: padded(name) for name in self.sequences}
 
     def features_key(self) -> str | None:
         """A digest of all that `features` depend on besides the picture; None where there are no such features.
@@ -147,6 +168,7 @@ class ServableModel(keras.Model):
     def compile(
         self,
         optimizer: keras.optimizers.Optimizer,
+        reported: Sequence[str],
         *,
         variables: Sequence[keras.Variable] | None = None,
         xla: bool = False,
@@ -157,6 +179,7 @@ class ServableModel(keras.Model):
 
         Args:
             optimizer: the first of `optimizers`.
+            reported: names of the means over an epoch that steps return (`track`).
             variables: that it changes; None for all that are trainable.
             xla: compile the function that computes losses and gradients (`accelerate`), not the whole step: under
                 tf.distribute the step contains the merge across replicas, which XLA can't compile.
@@ -165,6 +188,8 @@ class ServableModel(keras.Model):
         """
         super().compile(optimizer=optimizer, jit_compile=False, steps_per_execution=steps_per_execution)
         optimizer.build(self.trainable_variables if variables is None else variables)
+        # In a proxy, since a model that was built takes no dict of metrics any more.
+        self.trackers = MappingProxyType({name: keras.metrics.Mean(name=name) for name in reported})
         self.xla = xla
         self.clip_norm = clip_norm
 
@@ -185,6 +210,26 @@ class ServableModel(keras.Model):
     def optimizers(self) -> list[keras.optimizers.Optimizer]:
         """All optimizers, in a fixed order: their state is part of a checkpoint."""
         return [self.optimizer]
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """What a step returns, under the same names."""
+        return list(self.trackers.values())
+
+    def track(self, values: Tensors, weights: tf.Tensor | None = None) -> Tensors:
+        """Adds what a step found to the means of the epoch.
+
+        Args:
+            values: by example, or by token, under their names; those that are not reported are left out.
+            weights: how much each counts; None for all alike.
+
+        Returns:
+            The means so far of those that are reported.
+        """
+        found = {name: tracker for name, tracker in self.trackers.items() if name in values}
+        for name, tracker in found.items():
+            tracker.update_state(values[name], sample_weight=weights)
+        return {name: tracker.result() for name, tracker in found.items()}
 
     def accelerate(self, function: Callable) -> Callable:
         """The function of dense tensors, compiled by XLA where `compile` was told so."""

@@ -14,7 +14,7 @@ from keras_apps.errors import UserError, check_range
 from keras_apps.layers.convolution import StandardizedConv2D
 from keras_apps.layers.episodes import Classes, distort
 from keras_apps.layers.images import decode_image, resize_image
-from keras_apps.layers.optimizers import FusedAdam
+from keras_apps.layers.optimizers import FusedAdam, moving_average
 from keras_apps.layers.schedules import InverseSquareRoot
 from keras_apps.losses import contrastive as losses
 from keras_apps.losses.contrastive import PAIR_LOSSES, ContrastiveLoss
@@ -128,8 +128,6 @@ class SiameseNetwork(ServableModel):
         """Of the log-odds of one class, by the similarity: slope and offset."""
         self.unknown = number("unknown", [np.finfo(np.float32).min, 1.0, 0.0])
         """The similarity below which a picture is of none of the known classes, and its rates of errors."""
-        self.loss_tracker = keras.metrics.Mean(name="loss")
-        self.accuracy = keras.metrics.Mean(name="one_shot_accuracy")
         self.built = True
 
     # From examples to batches.
@@ -273,10 +271,12 @@ class SiameseNetwork(ServableModel):
             steps_per_execution: training steps in one call of the graph.
         """
         self.margin = losses.MARGINS.get(self.objective) if margin is None else margin
-        optimizer = FusedAdam(
-            InverseSquareRoot(learning_rate, warmup_steps), use_ema=averaging > 0, ema_momentum=averaging or 0.99
+        super().compile(
+            FusedAdam(InverseSquareRoot(learning_rate, warmup_steps), **moving_average(averaging)),
+            ["loss", "one_shot_accuracy"],
+            xla=xla,
+            steps_per_execution=steps_per_execution,
         )
-        super().compile(optimizer, xla=xla, steps_per_execution=steps_per_execution)
 
     def _loss_of_pairs(self, first: tf.Tensor, second: tf.Tensor, same: tf.Tensor) -> tf.Tensor:
         similarity = self.similarity(first, second)
@@ -284,21 +284,23 @@ class SiameseNetwork(ServableModel):
             return losses.cross_entropy(similarity, same)
         return getattr(losses, self.objective)(similarity, same, self.margin)
 
-    def _loss_and_accuracy(self, batch: Tensors, training: bool) -> tuple[tf.Tensor, tf.Tensor | None]:
-        """`<float>[pairs or episodes]`, and of episodes their one-shot accuracy."""
+    def _values(self, batch: Tensors, training: bool) -> Tensors:
+        """`loss` `<float>[pairs or episodes]`, and of episodes `one_shot_accuracy`."""
         embeddings = self._embedded(batch["images"], training)
         if "same" in batch:
-            return self._loss_of_pairs(embeddings[:, 0], embeddings[:, 1], batch["same"]), None
-        accuracy = self._one_shot_accuracy(embeddings)
+            return {"loss": self._loss_of_pairs(embeddings[:, 0], embeddings[:, 1], batch["same"])}
+        return {"loss": self._loss_of_episodes(embeddings), "one_shot_accuracy": self._one_shot_accuracy(embeddings)}
+
+    def _loss_of_episodes(self, embeddings: tf.Tensor) -> tf.Tensor:
         if self.objective == "prototypical":
-            return losses.prototypical(embeddings, tf.exp(self.log_scale[0])), accuracy
+            return losses.prototypical(embeddings, tf.exp(self.log_scale[0]))
         if self.objective == "triplet":
-            return losses.semi_hard_triplet(embeddings, self.margin), accuracy
+            return losses.semi_hard_triplet(embeddings, self.margin)
         first, second = embeddings[:, :, 0], embeddings[:, :, 1]
         ones = tf.ones(tf.shape(first)[:2])
         alike = self._loss_of_pairs(first, second, ones)
         unlike = self._loss_of_pairs(first, tf.roll(second, 1, axis=1), 0 * ones)
-        return tf.reduce_mean(alike + unlike, axis=1) / 2, accuracy
+        return tf.reduce_mean(alike + unlike, axis=1) / 2
 
     def _one_shot_accuracy(self, embeddings: tf.Tensor) -> tf.Tensor:
         """The first picture of each class asked for among the second ones, ties wrong; `<float>[episodes]`."""
@@ -307,34 +309,22 @@ class SiameseNetwork(ServableModel):
         rivals = tf.reduce_sum(tf.cast(own > scores, tf.int32), axis=-1)
         return tf.reduce_mean(tf.cast(rivals == tf.shape(scores)[-1] - 1, tf.float32), axis=-1)
 
-    def losses_and_gradients(self, batch: Tensors) -> tuple[tf.Tensor, tf.Tensor | None, list[tf.Tensor]]:
-        """The losses, the accuracies, and the gradients of the mean loss."""
+    def losses_and_gradients(self, batch: Tensors) -> tuple[Tensors, list[tf.Tensor]]:
+        """What is reported, and the gradients of the mean loss."""
         with tf.GradientTape() as tape:
-            each, accuracy = self._loss_and_accuracy(batch, training=True)
-            loss = self.replica_mean(each)
-        return each, accuracy, tape.gradient(loss, self.trainable_variables)
+            values = self._values(batch, training=True)
+            loss = self.replica_mean(values["loss"])
+        return values, tape.gradient(loss, self.trainable_variables)
 
     def train_step(self, batch: Tensors) -> Tensors:
         """One step of Adam; both pictures of all pairs are embedded in one call."""
-        each, accuracy, gradients = self.accelerate(self.losses_and_gradients)(batch)
+        values, gradients = self.accelerate(self.losses_and_gradients)(batch)
         self.apply_gradients(self.optimizer, gradients, self.trainable_variables, batch)
-        return self._track(each, accuracy)
+        return self.track(values)
 
     def test_step(self, batch: Tensors) -> Tensors:
         """Loss and one-shot accuracy of episodes."""
-        return self._track(*self._loss_and_accuracy(batch, training=False))
-
-    def _track(self, each: tf.Tensor, accuracy: tf.Tensor | None) -> Tensors:
-        self.loss_tracker.update_state(each)
-        if accuracy is None:
-            return {"loss": self.loss_tracker.result()}
-        self.accuracy.update_state(accuracy)
-        return {metric.name: metric.result() for metric in self.metrics}
-
-    @property
-    def metrics(self) -> list[keras.metrics.Metric]:
-        """What a step returns, under the same names."""
-        return [self.loss_tracker, self.accuracy]
+        return self.track(self._values(batch, training=False))
 
     def calibrate(self, batches: tf.data.Dataset) -> None:
         """Fits, on episodes of 20 classes, the probability of one class, and from where on a picture is of none.

@@ -27,7 +27,7 @@ from keras_apps.layers.canvases import (
 )
 from keras_apps.layers.feature_networks import DEFAULT_LAYERS, FeatureNetwork
 from keras_apps.layers.images import decode_image
-from keras_apps.layers.optimizers import FusedAdam
+from keras_apps.layers.optimizers import FusedAdam, moving_average
 from keras_apps.layers.picture_encoders import IMAGENET, SCRATCH, is_inherited
 from keras_apps.layers.style_networks import any_style_network, one_style_network
 from keras_apps.losses import perceptual
@@ -598,11 +598,10 @@ class StyleTransfer(ServableModel):
         if self.phase == "encoder":
             optimizer, names = FusedAdam(encoder_learning_rate), ["encoder_loss", "encoder_accuracy"]
         else:
-            ema = {"use_ema": averaging > 0, "ema_momentum": averaging or 0.99}
-            optimizer = FusedAdam(learning_rate, **ema)
-            names = list(self.term_names)
-        super().compile(optimizer, variables=self.learned_variables, xla=xla, steps_per_execution=steps_per_execution)
-        self.trackers = {name: keras.metrics.Mean(name=name) for name in names}
+            optimizer, names = FusedAdam(learning_rate, **moving_average(averaging)), self.term_names
+        super().compile(
+            optimizer, names, variables=self.learned_variables, xla=xla, steps_per_execution=steps_per_execution
+        )
 
     @property
     def learned_variables(self) -> list[keras.Variable]:
@@ -611,20 +610,15 @@ class StyleTransfer(ServableModel):
             return self.eye.trainable_variables + self.head.trainable_variables
         return self.transfer.trainable_variables
 
-    @property
-    def metrics(self) -> list[keras.metrics.Metric]:
-        """What a step returns, under the same names."""
-        return list(self.trackers.values())
-
     def train_step(self, batch: Tensors) -> dict[str, tf.Tensor]:
         """One step of the encoder, or of the network that paints."""
         values, gradients = self.accelerate(self.losses_and_gradients)(batch)
         self.apply_gradients(self.optimizer, gradients, self.learned_variables, batch)
-        return self._track(values)
+        return self.track(values)
 
     def test_step(self, batch: Tensors) -> dict[str, tf.Tensor]:
         """The losses on a batch that nothing learns from."""
-        return self._track(self._values(batch))
+        return self.track(self._values(batch))
 
     def losses_and_gradients(self, batch: Tensors) -> tuple[Tensors, list[tf.Tensor]]:
         """What is reported, first of all the loss, and the gradients."""
@@ -667,11 +661,6 @@ class StyleTransfer(ServableModel):
             "encoder_loss": tf.reduce_mean(tf.add_n(losses) / 2, axis=-1),
             "encoder_accuracy": tf.reduce_mean(tf.add_n(hits) / 2, axis=-1),
         }
-
-    def _track(self, values: Tensors) -> dict[str, tf.Tensor]:
-        for name, tracker in self.trackers.items():
-            tracker.update_state(values[name])
-        return {name: tracker.result() for name, tracker in self.trackers.items()}
 
     # Metrics and samples.
 

@@ -289,17 +289,20 @@ class TextToImage(AdversarialModel):
         # In the other phases too, which take long: what is wrong with the game is said before them.
         super().compile(xla=xla, steps_per_execution=steps_per_execution, **self.game | game)
         if self.phase == "gan":
-            self.distance = keras.metrics.Mean(name="distance")
             return
         ServableModel.compile(
             self,
             FusedAdam(matching_learning_rate),
+            ["matching_loss", "matching_accuracy"],
             variables=self.matching_variables,
             xla=xla,
             steps_per_execution=steps_per_execution,
         )
-        names = ("matching_loss", "matching_accuracy")
-        self.trackers = {name: keras.metrics.Mean(name=name) for name in names}
+
+    @property
+    def reported(self) -> list[str]:
+        """What steps of the game return, and of validation the distance to the true pairs of picture and sentence."""
+        return [*super().reported, "distance"]
 
     @property
     def matching_variables(self) -> list[keras.Variable]:
@@ -311,31 +314,25 @@ class TextToImage(AdversarialModel):
         """That of the matching networks, or the generator's and the discriminator's."""
         return [self.optimizer] if self.phase == "matching" else super().optimizers
 
-    @property
-    def metrics(self) -> list[keras.metrics.Metric]:
-        """What a step returns, under the same names."""
-        return super().metrics + ([] if self.phase == "matching" else [self.distance])
-
     def train_step(self, batch: Tensors) -> dict[str, tf.Tensor]:
         """One step of the matching networks, or of generator and discriminator."""
         if self.phase != "matching":
             return super().train_step(batch)
         values, gradients = self.accelerate(self.matching_losses_and_gradients)(batch)
         self.apply_gradients(self.optimizer, gradients, self.matching_variables, batch)
-        return self._track(values)
+        return self.track(values)
 
     def test_step(self, batch: Tensors) -> dict[str, tf.Tensor]:
         """The losses on a batch that nothing learns from; of the GAN also `distance`."""
         if self.phase == "matching":
-            return self._track(self._matching_values(batch))
+            return self.track(self._matching_values(batch))
         values = super().test_step(batch)
         fake = self.generate(batch, training=False)
         true, made = (
             tf.concat([self.look(image), fake["sentence"]], axis=-1)
             for image in (_scaled(batch["image"]), fake["image"])
         )
-        self.distance.update_state(pair_distance(true, made), sample_weight=tf.shape(true)[0])
-        return values | {"distance": self.distance.result()}
+        return values | self.track({"distance": tf.fill([tf.shape(true)[0]], pair_distance(true, made))})
 
     def matching_losses_and_gradients(self, batch: Tensors) -> tuple[Tensors, list[tf.Tensor]]:
         """What is reported, and the matching networks' gradients."""

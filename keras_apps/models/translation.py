@@ -12,6 +12,7 @@ import tensorflow as tf
 from keras_apps.errors import UserError, check_range
 from keras_apps.layers.attention import Score
 from keras_apps.layers.decoding import Decoded, decode
+from keras_apps.layers.optimizers import moving_average
 from keras_apps.layers.recurrent import SequencePooling, recurrent_layer
 from keras_apps.layers.recurrent_decoder import RecurrentDecoder
 from keras_apps.layers.schedules import InverseSquareRoot
@@ -59,6 +60,7 @@ class Translator(ServableModel):
     xla_pays = {"cpu": False, "gpu": True}
     bucket_boundaries = (8, 10, 12, 14, 16, 18, 20, 22, 24, 28, 32, 40, 48, 64, 96, 128, 192, 256)
     typical_length = 16
+    sequences = ("source", "target")
 
     def __init__(
         self,
@@ -166,8 +168,6 @@ class Translator(ServableModel):
             ]
             self.last_state = SequencePooling("last", bidirectional=True, name="last_state", dtype=dtype)
         self.drop_source = keras.layers.Dropout(self.dropout, seed=self.seed + 1, dtype=dtype)
-        self.loss_tracker = keras.metrics.Mean(name="loss")
-        self.accuracy = keras.metrics.Mean(name="accuracy")
         self({name: keras.Input((None,), dtype="int32", name=name) for name in ("source", "target")})
 
     # From examples to batches.
@@ -273,13 +273,14 @@ class Translator(ServableModel):
             steps_per_execution: training steps in one call of the graph.
         """
         self.label_smoothing = label_smoothing
-        optimizer = keras.optimizers.Adam(
-            InverseSquareRoot(learning_rate, warmup_steps),
-            beta_2=0.98,
-            use_ema=averaging > 0,
-            ema_momentum=averaging or 0.99,
+        schedule = InverseSquareRoot(learning_rate, warmup_steps)
+        super().compile(
+            keras.optimizers.Adam(schedule, beta_2=0.98, **moving_average(averaging)),
+            ["loss", "accuracy"],
+            xla=xla,
+            clip_norm=clip_norm,
+            steps_per_execution=steps_per_execution,
         )
-        super().compile(optimizer, xla=xla, clip_norm=clip_norm, steps_per_execution=steps_per_execution)
 
     def losses_and_gradients(self, batch: Tensors, tokens: tf.Tensor) -> tuple[Tensors, list[tf.Tensor]]:
         """Smoothed losses and hits by token, and the gradients of the losses' sum, divided by the number of tokens."""
@@ -295,23 +296,12 @@ class Translator(ServableModel):
         tokens = self.global_sum(tf.cast(batch["target"] != 0, tf.float32))
         by_token, gradients = self.accelerate(self.losses_and_gradients)(batch, tokens)
         self.apply_gradients(self.optimizer, gradients, self.trainable_variables)
-        return self._track(batch, by_token)
+        return self.track(by_token, tf.cast(batch["target"] != 0, tf.float32))
 
     def test_step(self, batch: Tensors) -> dict[str, tf.Tensor]:
         """Loss, without smoothing, and accuracy of a batch, dropout off."""
         losses, hits = token_cross_entropy(self(batch, training=False), batch["target"])
-        return self._track(batch, {"loss": losses, "accuracy": hits})
-
-    def _track(self, batch: Tensors, by_token: Tensors) -> dict[str, tf.Tensor]:
-        counted = tf.cast(batch["target"] != 0, tf.float32)
-        for metric in self.metrics:
-            metric.update_state(by_token[metric.name], sample_weight=counted)
-        return {metric.name: metric.result() for metric in self.metrics}
-
-    @property
-    def metrics(self) -> list[keras.metrics.Metric]:
-        """What a step returns, under the same names: loss and accuracy by tokens."""
-        return [self.loss_tracker, self.accuracy]
+        return self.track({"loss": losses, "accuracy": hits}, tf.cast(batch["target"] != 0, tf.float32))
 
     def measure(self, examples: tf.data.Dataset, batch_size: int = 64) -> dict[str, Any]:
         """BLEU and chrF of the served translations, also by sentence length, and the `answers`."""

@@ -17,6 +17,8 @@ from keras_apps.training.run_directory import RunDirectory
 
 # Reading a loss waits for the device, so it is looked at now and then, and at the end of each epoch.
 _STEPS_BETWEEN_CHECKS = 50
+# Of a training's time, what drawing its curves may take.
+_DRAWING_SHARE = 0.05
 
 logger = logging.getLogger(__name__)
 
@@ -140,6 +142,31 @@ class EpochRecorder(keras.callbacks.Callback):
             logger.info(message)
             self.run.log(message)
             self.model.stop_training = True
+
+
+class Curves(keras.callbacks.Callback):
+    """Draws the curves after an epoch, but not after each where epochs are short.
+
+    Args:
+        run: where to write.
+        history: rows of the epochs done.
+    """
+
+    def __init__(self, run: RunDirectory, history: list[dict[str, Any]]):
+        super().__init__()
+        self.run = run
+        self.history = history
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        """Starts the clock."""
+        self._next = time.monotonic() + 1 / _DRAWING_SHARE
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Draws where it is time to."""
+        began = time.monotonic()
+        if began >= self._next:
+            self.run.write_curves(self.history)
+            self._next = began + (time.monotonic() - began) / _DRAWING_SHARE
 
 
 class Samples(keras.callbacks.Callback):

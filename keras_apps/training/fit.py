@@ -20,7 +20,7 @@ from keras_apps.files import EXPORTED_MODEL, exported_version
 from keras_apps.models.servable import ServableModel
 from keras_apps.training import checkpoint as checkpoints
 from keras_apps.training import hardware, pipeline
-from keras_apps.training.callbacks import AveragedValidation, EpochRecorder, Samples, StopOnNaN
+from keras_apps.training.callbacks import AveragedValidation, Curves, EpochRecorder, Samples, StopOnNaN
 from keras_apps.training.config import TrainingConfig
 from keras_apps.training.run_directory import RunDirectory
 
@@ -196,8 +196,8 @@ def _fit_phase(
     )
     looked_at = splits.train if splits.validation is None else splits.validation
     samples = Samples(run, network.phases[phase], looked_at)
-    # The recorder is the last: its checkpoint says that an epoch is done.
-    callbacks = [AveragedValidation(), StopOnNaN(), samples, recorder]
+    # With the recorder's checkpoint an epoch is done; what comes after it may be missing.
+    callbacks = [AveragedValidation(), StopOnNaN(), samples, recorder, Curves(run, progress.history)]
     if importlib.util.find_spec("tensorboard"):
         callbacks.insert(0, keras.callbacks.TensorBoard(run.tensorboard, write_graph=False))
     try:
@@ -216,6 +216,9 @@ def _fit_phase(
             with network.averaged_weights():
                 network.save_for_inference(run.model_file)
         raise
+    finally:
+        if progress.history:
+            run.write_curves(progress.history)
 
 
 def _say(run: RunDirectory, message: str) -> None:

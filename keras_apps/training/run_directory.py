@@ -106,14 +106,15 @@ class RunDirectory:
         return settings
 
     def write_history(self, history: list[dict[str, Any]]) -> None:
-        """Writes history.csv and curves.png."""
-        if not history:
-            return
+        """Writes history.csv."""
         columns = list(dict.fromkeys(name for row in history for name in row))
         with atomic_file(self.path / "history.csv") as temporary, open(temporary, "w", newline="") as file:
             writer = csv.DictWriter(file, columns, restval="")
             writer.writeheader()
             writer.writerows(history)
+
+    def write_curves(self, history: list[dict[str, Any]]) -> None:
+        """Writes curves.png."""
         from keras_apps.training.curves import draw_curves
 
         with atomic_file(self.path / "curves.png") as temporary:

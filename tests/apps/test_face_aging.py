@@ -60,16 +60,6 @@ def test_a_face_at_several_ages(command, run_dir, folder, tmp_path):
     assert "it must be 0 to 120" in refused.stdout
 
 
-def test_an_export_answers_alike_from_the_command_line(command, run_dir, folder, tmp_path):
-    command("face_aging", "export", "--model", run_dir, "--saved_models", tmp_path)
-    made = []
-    for name, model in (("run", run_dir), ("export", tmp_path / "face_aging")):
-        ask = ["--image", folder / "011.png", "--age", "70", "--output", tmp_path / name]
-        command("face_aging", "predict", "--model", model, *ask)
-        made.append(np.asarray(Image.open(tmp_path / name / "011-70.png")).astype(int))
-    assert np.abs(made[0] - made[1]).max() <= 2
-
-
 def test_the_other_way_by_a_code(command, folder, tmp_path):
     flags = [*FLAGS.split(), "--method", "latent", "--latent_steps", "2", "--epochs", "1", "--bounds", "0", "45"]
     command("face_aging", "train", "--run_dir", tmp_path / "run", "--data", folder, *flags)

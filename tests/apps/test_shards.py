@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from apps import runner
+from apps import runner, verbs
 from apps.command_line import all_apps
 from keras_apps.serving import answerer
 
@@ -32,7 +32,7 @@ def predict(capsys, monkeypatch):
         app = all_apps()[name]
         options = runner._parser(app).parse_args(["predict", "--server", "localhost:1", *map(str, flags)])
         options.given = set()
-        runner.predict(app, options)
+        verbs.predict(app, options)
         return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
     return ask

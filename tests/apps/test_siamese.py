@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from apps import runner, siamese
+from apps import runner, siamese, verbs
 from keras_apps.data import demo_characters
 from keras_apps.errors import UserError
 from keras_apps.export.saved_model import export
@@ -66,11 +66,11 @@ def predict(run_dir, capsys):
     def lines(model=run_dir, server="", protocol="rest", **flags):
         options = argparse.Namespace(
             predict_flags=siamese.PredictFlags(**{name: _text(value) for name, value in flags.items()}),
-            answer=runner.AnswerFlags(model="" if server else str(model), server=server, protocol=protocol),
+            answer=verbs.AnswerFlags(model="" if server else str(model), server=server, protocol=protocol),
             answering=runner.NoFlags(),
         )
         capsys.readouterr()
-        runner.predict(siamese.APP, options)
+        verbs.predict(siamese.APP, options)
         return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
     return lines

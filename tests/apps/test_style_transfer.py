@@ -59,16 +59,6 @@ def test_a_grid_of_contents_and_styles(command, run_dir, folder, tmp_path):
     assert "style 0 of the request is empty" in command(*ask, status=2).stdout
 
 
-def test_an_export_answers_alike_from_the_command_line(command, run_dir, folder, tmp_path):
-    command("style_transfer", "export", "--model", run_dir, "--saved_models", tmp_path)
-    ask = ["--image", folder / "content" / "c1.png", "--style", folder / "style" / "s1.png", "--output"]
-    made = []
-    for name, model in (("run", run_dir), ("export", tmp_path / "style_transfer")):
-        command("style_transfer", "predict", "--model", model, *ask, tmp_path / name)
-        made.append(np.asarray(Image.open(tmp_path / name / "c1-s1.png")).astype(int))
-    assert np.abs(made[0] - made[1]).max() <= 2
-
-
 def test_a_search_needs_no_training_but_for_its_encoder(command, folder, tmp_path):
     """With weights that are given there is nothing to learn, and a model all the same."""
     from keras_apps.layers.squeezenet import SqueezeNet

@@ -55,6 +55,21 @@ def test_batches_hold_each_example_once_with_others_of_like_length():
         assert sizes <= {1, 2} or sizes <= {3, 4} or sizes == {9}
 
 
+def test_batches_have_few_shapes_where_each_is_compiled():
+    class Compiled(Bucketed):
+        sequences = ("x",)
+        xla = True
+
+    examples = ragged_examples([1, 2, 3, 4, 3, 9, 7])
+    for batch in Compiled().batches(examples, 1, training=True, seed=5):
+        (row,) = batch["x"].numpy()
+        length = int(row.max())
+        assert len(row) == next((end for end in Compiled.bucket_boundaries if end >= length), length)
+        np.testing.assert_array_equal(row, [length] * length + [0] * (len(row) - length))
+    for batch in Compiled().batches(examples, 1, training=False):
+        assert 0 not in batch["x"].numpy()
+
+
 def test_epochs_differ_by_seed_repeat_by_seed_and_have_equally_many_batches():
     examples = ragged_examples([1 + n % 5 for n in range(37)])
 

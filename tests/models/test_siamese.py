@@ -54,7 +54,7 @@ def fit(model, examples, epochs, batch_size=8, **settings):
     for batch in pipeline.epochs_of_batches(
         model, ready, batch_size=batch_size, steps=steps, epochs=range(epochs), phase=0, seed=0
     ):
-        model.loss_tracker.reset_state()
+        model.reset_metrics()
         history.append(float(step(batch)["loss"]))
     return history
 

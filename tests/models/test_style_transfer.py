@@ -79,8 +79,7 @@ def fit(model, phase, steps, batch_size=4, **settings):
     step = tf.function(model.train_step, autograph=False)
     history = []
     for _ in range(steps):
-        for tracker in model.trackers.values():
-            tracker.reset_state()
+        model.reset_metrics()
         history.append({name: float(value) for name, value in step(batch).items()})
     return history
 
