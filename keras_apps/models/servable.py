@@ -386,8 +386,9 @@ class ServableModel(keras.Model):
 
     def save_for_inference(self, path: str | os.PathLike) -> None:
         """Writes a `.keras` file without optimizer state, beside and renamed."""
+        copy = self.snapshot() if self.compiled else self
         with atomic_file(path) as temporary:
-            self.snapshot().save(temporary)
+            copy.save(temporary)
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> Self:

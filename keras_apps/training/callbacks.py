@@ -12,6 +12,7 @@ import keras
 import tensorflow as tf
 
 from keras_apps.errors import UserError
+from keras_apps.models.servable import ServableModel
 from keras_apps.training.checkpoint import Progress, save_checkpoint
 from keras_apps.training.run_directory import RunDirectory
 
@@ -85,6 +86,7 @@ class EpochRecorder(keras.callbacks.Callback):
         self.phase = phase
         self.history = history
         self.patience = patience
+        self._best: ServableModel | None = None
 
     @property
     def rows(self) -> list[dict[str, Any]]:
@@ -121,8 +123,7 @@ class EpochRecorder(keras.callbacks.Callback):
             | {"seconds": round(time.monotonic() - self._began, 3)}
         )
         if self.best_epoch == len(self.rows) - 1:
-            with self.model.averaged_weights():
-                self.model.save_for_inference(self.run.model_file)
+            self._keep_best()
         trouble = self.model.trouble(metrics)
         if trouble:
             logger.warning(trouble)
@@ -142,6 +143,15 @@ class EpochRecorder(keras.callbacks.Callback):
             logger.info(message)
             self.run.log(message)
             self.model.stop_training = True
+
+    def _keep_best(self) -> None:
+        with self.model.averaged_weights():
+            # Built once: that takes longer than an epoch of little data.
+            if self._best is None:
+                self._best = self.model.snapshot()
+            else:
+                self._best.set_weights(self.model.get_weights())
+        self._best.save_for_inference(self.run.model_file)
 
 
 class Curves(keras.callbacks.Callback):
