@@ -211,14 +211,13 @@ def _fit_phase(
             shuffle=False,
             verbose=1 if sys.stderr.isatty() else 2,
         )
-    except KeyboardInterrupt:
-        if not run.model_file.exists():
+    except (KeyboardInterrupt, UserError) as stop:
+        if isinstance(stop, KeyboardInterrupt) and not run.model_file.exists():
             with network.averaged_weights():
                 network.save_for_inference(run.model_file)
+        run.write_curves(progress.history)
         raise
-    finally:
-        if progress.history:
-            run.write_curves(progress.history)
+    run.write_curves(progress.history)
 
 
 def _say(run: RunDirectory, message: str) -> None:

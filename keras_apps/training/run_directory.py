@@ -114,7 +114,9 @@ class RunDirectory:
             writer.writerows(history)
 
     def write_curves(self, history: list[dict[str, Any]]) -> None:
-        """Writes curves.png."""
+        """Writes curves.png, of one epoch or more."""
+        if not history:
+            return
         from keras_apps.training.curves import draw_curves
 
         with atomic_file(self.path / "curves.png") as temporary:
