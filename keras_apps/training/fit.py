@@ -215,7 +215,9 @@ def _fit_phase(
         if isinstance(stop, KeyboardInterrupt) and not run.model_file.exists():
             with network.averaged_weights():
                 network.save_for_inference(run.model_file)
-        run.write_curves(progress.history)
+        # Why it ended is what is to be said, even where the curves can't be written either.
+        with contextlib.suppress(UserError):
+            run.write_curves(progress.history)
         raise
     run.write_curves(progress.history)
 
