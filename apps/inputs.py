@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -12,6 +13,8 @@ from typing import Any
 import simple_parsing
 
 from keras_apps.errors import UserError
+
+_TEXT_NAMES = ("text", "sentence", "review", "source", "caption", "comment", "content", "message")
 
 
 def repeated(kind: type) -> Any:
@@ -26,7 +29,9 @@ class TextFlags:
     text: list[str] = repeated(str)
     """A text; may be given several times."""
     input: str = ""
-    """A file with a text on each line; - for standard input."""
+    """A file with a text on each line, or a table (.csv, .tsv, .jsonl); - for lines from standard input."""
+    text_key: str | None = None
+    """The column of the table with the texts, where it can't be guessed."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,20 +44,19 @@ class PictureFlags:
     """A folder of pictures."""
 
 
-def texts(given: Sequence[str], file: str) -> Iterable[str]:
-    """The texts of `--text`, or the lines of `--input`.
-
-    Args:
-        given: the texts themselves.
-        file: a text file, or - for standard input.
+def texts(options: TextFlags) -> Iterable[str]:
+    """The texts of `--text`, or those of `--input`: its lines, or of a table one column.
 
     Raises:
-        UserError: where there are both, or neither, or no such file.
+        UserError: where there are both, or neither, or no such file or column.
     """
+    given, file = options.text, options.input
     if bool(given) == bool(file):
         raise UserError("give either --text (once or more) or --input FILE (- for standard input)")
     if file not in ("", "-") and not Path(file).is_file():
         raise UserError(f"{file}: no such file; --input names a text file, or - for standard input")
+    if re.search(r"\.(csv|tsv|jsonl)(\.gz)?$", file):
+        return _column(file, options.text_key)
     # What is no UTF-8 comes from the command line as halves of surrogate pairs, which nothing takes.
     return [text.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for text in given] or _lines(file)
 
@@ -93,6 +97,13 @@ def _requests(paths: Iterable[str]) -> Iterator[tuple[dict[str, Any], dict[str, 
 
     for path in paths:
         yield {"image": path}, {"image_bytes": functools.cache(functools.partial(image_bytes, path))}
+
+
+def _column(file: str, key: str | None) -> Iterator[str]:
+    from keras_apps.data.tables import BadRows, Column, read_table
+
+    for _, (text,) in read_table(file, [Column(_TEXT_NAMES, "--text_key", key)], BadRows(0)):
+        yield text
 
 
 def _lines(path: str) -> Iterator[str]:

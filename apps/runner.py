@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import importlib
 import logging as python_logging
 import os
@@ -123,9 +124,11 @@ def main(app: App, argv: Sequence[str] | None = None) -> None:
 
     def parse(arguments: Sequence[str]) -> argparse.Namespace:
         try:
-            options = _parser(app).parse_args(arguments[1:])
+            options, unknown = _parser(app).parse_known_args(arguments[1:])
         except UserError as error:
             fail(error)
+        if unknown:
+            fail(f"{_unknown(unknown[0], options)}; see keras-apps {app.name} {options.verb.__name__} --help")
         words = [word[2:].split("=")[0].replace("-", "_") for word in arguments if word.startswith("--")]
         # Whether a flag was given decides where its default would come from: these flags, or an older run's.
         options.given = set(words)
@@ -223,6 +226,17 @@ def _parser(app: App) -> Parser:
                 sub.add_arguments(group, dest=destination)
         sub.set_defaults(verb=verb)
     return parser
+
+
+def _unknown(word: str, options: argparse.Namespace) -> str:
+    """What is wrong with a word that is no flag of the verb, and what may have been meant."""
+    if not word.startswith("--"):
+        return f"{printable(word)!r} belongs to no flag"
+    flag = word[2:].split("=")[0]
+    groups = [group for group in vars(options).values() if dataclasses.is_dataclass(group)]
+    known = [field.name for group in groups for field in dataclasses.fields(group)]
+    close = difflib.get_close_matches(flag, known, 1)
+    return f"there is no --{printable(flag)}" + (f", but --{close[0]}" if close else "")
 
 
 def _tuple_flags(options: argparse.Namespace) -> set[str]:

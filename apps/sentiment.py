@@ -82,7 +82,7 @@ class PredictFlags(inputs.TextFlags):
 
 def requests(options: PredictFlags) -> tuple[str, Iterable[tuple[runner.Line, runner.Line]]]:
     """The signature, and a request for each text."""
-    texts = inputs.texts(options.text, options.input)
+    texts = inputs.texts(options)
     return "explain" if options.explain else "serving_default", (({"text": text}, {"text": text}) for text in texts)
 
 

@@ -113,7 +113,7 @@ def requests(options: PredictFlags) -> tuple[str, Iterable[tuple[runner.Line, ru
     """The signature, and a request for each picture."""
     if not options.output:
         raise UserError("give --output FOLDER for the pictures to be made")
-    texts = inputs.texts(options.text, options.input)
+    texts = inputs.texts(options)
     return "interpolate" if options.goes else "serving_default", _requests(options, texts)
 
 

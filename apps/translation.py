@@ -108,7 +108,7 @@ def requests(options: PredictFlags) -> tuple[str, Iterable[tuple[runner.Line, ru
     if options.output and not options.explain:
         raise UserError("--output is for pictures of attention; give --explain too")
     signature = "n_best" if options.n_best else "explain" if options.explain else "serving_default"
-    texts = inputs.texts(options.text, options.input)
+    texts = inputs.texts(options)
     return signature, (({"source": text}, {"text": text}) for text in texts)
 
 

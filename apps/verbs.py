@@ -80,7 +80,7 @@ class ExportFlags:
     """What to export, and where to."""
 
     model: str
-    """A run directory or a .keras file."""
+    """A run directory, an export or a .keras file."""
     saved_models: str = SAVED_MODELS
     """Folder that a server watches; the next version is written below it."""
     server_xla: bool = False
@@ -129,7 +129,10 @@ def train(app: App, options: argparse.Namespace) -> None:
     except KeyboardInterrupt:
         print(f"\ninterrupted; give the same command again to go on, or use {where} as it is", file=sys.stderr)
         sys.exit(130)
-    print(f"trained: {where} holds model.keras, history.csv and curves.png; next: evaluate --model {where}")
+    print(
+        f"trained: {where} holds model.keras, history.csv and curves.png; "
+        f"next: keras-apps {app.name} evaluate --model {where}"
+    )
 
 
 def evaluate(app: App, options: argparse.Namespace) -> None:
@@ -175,7 +178,7 @@ def predict(app: App, options: argparse.Namespace) -> None:
     if where.shard and not together:
         raise UserError("--shard: these requests belong together; ask them in one run")
     model = where.model or ("" if where.server else _exports(app))
-    if model:
+    if model or where.protocol == "grpc":
         _import_tensorflow()
     number, shards = where.part
     answer = open_answerer(app.name, app.model_class, model, where.server, where.protocol, _changes(options))
@@ -213,15 +216,19 @@ def export(app: App, options: argparse.Namespace) -> None:
     # Where it was here is of no use elsewhere.
     data = own["data"] if own["data"].startswith("tfds:") else Path(own["data"]).name
     path = write(model, wanted.saved_models, app.name, server_xla=wanted.server_xla, summary=app.summary, data=data)
-    print(f"exported: {path}; next: serve --saved_models {wanted.saved_models}")
+    print(f"exported: {path}; next: keras-apps {app.name} serve --saved_models {wanted.saved_models}")
 
 
 def serve(app: App, options: argparse.Namespace) -> None:
     """Serve the exports over gRPC and REST."""
+    from keras_apps.serving.launch import choose_engine
     from keras_apps.serving.launch import serve as launch
 
     wanted = options.serve
-    launch(wanted.saved_models, wanted.port, wanted.grpc_port, model=app.name, engine=wanted.engine, xla=wanted.xla)
+    engine = choose_engine(wanted.engine)
+    if engine == "embedded":
+        _import_tensorflow()
+    launch(wanted.saved_models, wanted.port, wanted.grpc_port, model=app.name, engine=engine, xla=wanted.xla)
 
 
 def _import_tensorflow() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from scipy.special import softmax
 
-from keras_apps.errors import UserError, check_range
+from keras_apps.errors import UserError, check_range, shortened
 from keras_apps.layers.ngrams import NaiveBayesNGrams
 from keras_apps.layers.optimizers import moving_average
 from keras_apps.layers.recurrent import Cell, Pooling, SequencePooling, recurrent_layer
@@ -385,8 +385,12 @@ class SentimentClassifier(ServableModel):
         logits, labels = self._logits_and_labels(self.batches(prepared, batch_size, training=False))
         unknown = int((labels < 0).sum())
         if unknown:
-            known = ", ".join(self.class_names)
-            raise UserError(f"{unknown} of {len(labels)} examples have a class that the model does not know ({known})")
+            names = {label.decode() for label in examples.map(lambda each: each["label"]).as_numpy_iterator()}
+            others = shortened(", ".join(sorted(names - set(self.class_names))), 100)
+            raise UserError(
+                f"{unknown} of {len(labels)} examples have a class that the model does not know: {others}; it knows "
+                f"{', '.join(self.class_names)}; train --init_from fine-tunes it on others"
+            )
         mixed = np.tensordot(self.branch_scales.numpy(), logits, axes=1)
         report = classification_report(softmax(mixed.astype(np.float64), axis=-1), labels, list(self.class_names))
         if self.ngrams:

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from apps import runner
+from apps import inputs, runner
 from apps.command_line import all_apps
+from keras_apps.errors import UserError
 from keras_apps.models.adversarial import AdversarialModel
 from keras_apps.training.config import TrainingConfig
 
@@ -105,7 +106,7 @@ def test_the_parser_imports_nothing_heavy(module):
 def test_no_verbs_help_imports_anything_heavy():
     code = """
 import contextlib, io, sys
-from apps import runner
+from apps import inputs, runner
 from apps.command_line import all_apps
 for app in all_apps().values():
     for verb in ("train", "evaluate", "predict", "export", "serve"):
@@ -124,7 +125,7 @@ def test_answers_from_a_server_need_no_tensorflow(tmp_path):
     code = """
 import sys
 from PIL import Image
-from apps import runner
+from apps import inputs, runner
 from apps.command_line import all_apps
 picture = sys.argv[1] + "/a.png"
 Image.new("RGB", (8, 8)).save(picture)
@@ -374,3 +375,26 @@ def test_a_traceback_is_there_for_those_who_ask(command):
 def test_an_unknown_app_names_those_there_are():
     result = run("sentimental", "train")
     assert result.returncode == 2 and "sentiment" in result.stderr and result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["train", "--run_dir", "x", "--lerning_rate", "1"], "there is no --lerning_rate, but --learning_rate"),
+        (["serve", "--zzz=1"], "there is no --zzz"),
+        (["serve", "8501"], "'8501' belongs to no flag"),
+    ],
+)
+def test_a_flag_that_is_none(arguments, said):
+    result = run("sentiment", *arguments)
+    assert result.returncode == 2
+    assert result.stderr == f"error: {said}; see keras-apps sentiment {arguments[0]} --help\n"
+
+
+def test_texts_of_a_table(tmp_path):
+    table = tmp_path / "reviews.csv"
+    table.write_text('review,label,words\n"fine, really",pos,a\ndull,neg,b\n')
+    for key, expected in ((None, ["fine, really", "dull"]), ("words", ["a", "b"])):
+        assert list(inputs.texts(inputs.TextFlags(input=str(table), text_key=key))) == expected
+    with pytest.raises(UserError, match=r"no column 'w'.*--text_key"):
+        list(inputs.texts(inputs.TextFlags(input=str(table), text_key="w")))
