@@ -16,6 +16,13 @@ import pytest
 from tests import warm_process
 
 ROOT = Path(__file__).resolve().parents[1]
+LONGEST = ("test_promises", "test_docs", "test_fit", "test_saved_models", "test_command_line")
+
+
+def pytest_collection_modifyitems(items):
+    """Begins with the files that take longest, so that no worker is left with one of them in the end."""
+    items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
+
 
 
 @pytest.hookimpl(tryfirst=True)
