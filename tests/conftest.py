@@ -24,7 +24,6 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
 
 
-
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item):
     # Layers without a seed draw theirs by this, the same whichever tests ran before. TensorFlow's own seed is left alone:
