@@ -104,13 +104,32 @@ def test_a_loss_that_is_no_number_ends_the_run_in_one_line(splits, tmp_path):
     assert latest_checkpoint(tmp_path / "checkpoints") is None and not (tmp_path / "model.keras").exists()
 
 
-def test_several_steps_in_one_call_learn_the_same(splits, tmp_path):
+def test_fine_tuning_begins_with_the_other_runs_weights(splits, tmp_path):
+    config = TrainingConfig(epochs=8, batch_size=8)
+    train(SentimentClassifier, splits, tmp_path / "first", model=TINY, compile={"learning_rate": 0.03}, config=config)
+    tuned = train(
+        SentimentClassifier,
+        splits,
+        tmp_path / "second",
+        init_from=tmp_path / "first",
+        compile={"learning_rate": 0.0, "freeze_encoder": True},
+        config=TrainingConfig(epochs=1),
+    )
+    parent = SentimentClassifier.load(tmp_path / "first" / "model.keras")
+    assert tuned.units == 4
+    np.testing.assert_array_equal(tuned.embedding.embeddings, parent.embedding.embeddings)
+    assert tuned.measure(splits.validation)["accuracy"] == parent.measure(splits.validation)["accuracy"] == 1.0
+
+
+def test_several_steps_in_one_call_and_xla_learn_the_same(splits, tmp_path):
     def weights(run, **options):
         config = TrainingConfig(epochs=2, batch_size=8, **options)
         model = train(SentimentClassifier, splits, tmp_path / run, model=TINY | {"cell": "rnn"}, config=config)
         return np.array(model.head.kernel)
 
-    np.testing.assert_array_equal(weights("one"), weights("four", steps_per_execution=4))
+    one = weights("one")
+    np.testing.assert_array_equal(one, weights("four", steps_per_execution=4))
+    np.testing.assert_allclose(one, weights("xla", xla="on"), atol=1e-5)
 
 
 def test_mixed_precision_is_the_models_own_when_it_is_read_again(splits, tmp_path):
