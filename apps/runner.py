@@ -233,16 +233,19 @@ def _unknown(word: str, options: argparse.Namespace) -> str:
     if not word.startswith("--"):
         return f"{printable(word)!r} belongs to no flag"
     flag = word[2:].split("=")[0]
-    groups = [group for group in vars(options).values() if dataclasses.is_dataclass(group)]
-    known = [field.name for group in groups for field in dataclasses.fields(group)]
-    close = difflib.get_close_matches(flag, known, 1)
+    close = difflib.get_close_matches(flag, [field.name for field in _flags(options)], 1)
     return f"there is no --{printable(flag)}" + (f", but --{close[0]}" if close else "")
 
 
 def _tuple_flags(options: argparse.Namespace) -> set[str]:
     """The flags of several values, of which the last one given would silently be all."""
+    return {field.name for field in _flags(options) if "tuple" in str(field.type)}
+
+
+def _flags(options: argparse.Namespace) -> list[dataclasses.Field]:
+    """All flags of the verb."""
     groups = [group for group in vars(options).values() if dataclasses.is_dataclass(group)]
-    return {field.name for group in groups for field in dataclasses.fields(group) if "tuple" in str(field.type)}
+    return [field for group in groups for field in dataclasses.fields(group)]
 
 
 def _imported(path: str) -> Any:

@@ -106,7 +106,7 @@ def test_the_parser_imports_nothing_heavy(module):
 def test_no_verbs_help_imports_anything_heavy():
     code = """
 import contextlib, io, sys
-from apps import inputs, runner
+from apps import runner
 from apps.command_line import all_apps
 for app in all_apps().values():
     for verb in ("train", "evaluate", "predict", "export", "serve"):
@@ -125,7 +125,7 @@ def test_answers_from_a_server_need_no_tensorflow(tmp_path):
     code = """
 import sys
 from PIL import Image
-from apps import inputs, runner
+from apps import runner
 from apps.command_line import all_apps
 picture = sys.argv[1] + "/a.png"
 Image.new("RGB", (8, 8)).save(picture)
