@@ -385,7 +385,8 @@ class SentimentClassifier(ServableModel):
         logits, labels = self._logits_and_labels(self.batches(prepared, batch_size, training=False))
         unknown = int((labels < 0).sum())
         if unknown:
-            names = {label.decode() for label in examples.map(lambda each: each["label"]).as_numpy_iterator()}
+            labels_given = examples.map(lambda each: each["label"]).as_numpy_iterator()
+            names = {label.decode("utf-8", "replace") for label in labels_given}
             others = shortened(", ".join(sorted(names - set(self.class_names))), 100)
             raise UserError(
                 f"{unknown} of {len(labels)} examples have a class that the model does not know: {others}; it knows "
