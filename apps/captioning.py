@@ -96,7 +96,7 @@ class PredictFlags(inputs.PictureFlags):
 
 @dataclasses.dataclass(frozen=True)
 class AnsweringFlags:
-    """The search; by default as the model was trained to be asked."""
+    """How to search for the words, in place of the model's own settings."""
 
     beams: int | None = None
     """Width of the beam search; 1 is greedy."""

@@ -82,7 +82,7 @@ class DataFlags:
 
 @dataclasses.dataclass(frozen=True)
 class AnsweringFlags:
-    """What no weight depends on."""
+    """How to answer, in place of the model's own settings."""
 
     latent_steps: int | None = None
     """By which the latent code of a face is improved; by default the model's own."""

@@ -19,7 +19,7 @@ _TEXT_NAMES = ("text", "sentence", "review", "source", "caption", "comment", "co
 
 def repeated(kind: type) -> Any:
     """The field of a flag that may be given several times."""
-    return simple_parsing.field(default_factory=list, action="append", type=kind, nargs=None)
+    return simple_parsing.field(default_factory=list, action="append", type=kind, nargs=None, metavar=kind.__name__)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -181,8 +181,27 @@ def _talk_plainly() -> None:
         logging.set_verbosity(logging.WARNING)
 
 
+class HelpFormatter(simple_parsing.SimpleHelpFormatter):
+    """Groups of flags under what they are for, and no default where there is none."""
+
+    def start_section(self, heading: str | None) -> None:
+        """Leaves the name of a dataclass out."""
+        super().start_section(None if (heading or "").endswith("']") else heading)
+
+    def _format_args(self, action: argparse.Action, default_metavar: str) -> str:
+        # Of a flag that may be None simple_parsing would have it that its value may be left out.
+        return super()._format_args(action, default_metavar).strip("[]")
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        text = super()._get_help_string(action)
+        return text.removesuffix(" (default: %(default)s)") if action.default in (None, "", []) else text
+
+
 class Parser(argparse_flags.ArgumentParser, simple_parsing.ArgumentParser):
     """Flags from dataclasses, absl's own among them; a mistake is one line."""
+
+    def __init__(self, **kwargs: Any):
+        super().__init__(allow_abbrev=False, formatter_class=HelpFormatter, **kwargs)
 
     def error(self, message: str) -> None:
         """Prints what is wrong and exits with status 2."""
@@ -190,7 +209,7 @@ class Parser(argparse_flags.ArgumentParser, simple_parsing.ArgumentParser):
 
 
 def _parser(app: App) -> Parser:
-    parser = Parser(prog=f"keras-apps {app.name}", description=app.summary, allow_abbrev=False)
+    parser = Parser(prog=f"keras-apps {app.name}", description=app.summary)
     subparsers = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
     of_verbs: dict[Callable, dict[str, Any]] = {
         verbs.train: {
@@ -217,7 +236,7 @@ def _parser(app: App) -> Parser:
         verbs.serve: {"serve": verbs.ServeFlags},
     }
     for verb, groups in of_verbs.items():
-        sub = subparsers.add_parser(verb.__name__, help=verb.__doc__, description=verb.__doc__, allow_abbrev=False)
+        sub = subparsers.add_parser(verb.__name__, help=verb.__doc__, description=verb.__doc__)
         for destination, group in groups.items():
             if group is NoFlags:
                 sub.set_defaults(**{destination: NoFlags()})

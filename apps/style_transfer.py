@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import simple_parsing
+
 from apps import inputs, runner
 from keras_apps.errors import UserError
 from keras_apps.training.config import TrainingConfig
@@ -30,7 +32,7 @@ class ModelFlags:
     """By which content is compared, NAME or NAME:WEIGHT; by default those that suit the encoder."""
     style_layers: tuple[str, ...] = ()
     """By which style is compared, likewise."""
-    statistics: Literal["gram", "moments"] | None = None
+    statistics: str | None = simple_parsing.choice("gram", "moments", default=None)
     """Of a layer that are its style: Gram matrices, or mean and deviation of each channel (default for arbitrary)."""
     content_weight: float = 0.1
     """Of the content's loss; the style's counts once."""
@@ -86,7 +88,7 @@ class DataFlags:
 
 @dataclasses.dataclass(frozen=True)
 class AnsweringFlags:
-    """What no weight depends on."""
+    """How to answer, in place of the model's own settings."""
 
     image_size: int | None = None
     """Longer side of the pictures that are worked on, a multiple of 32 up to 1024; by default the model's own."""
@@ -100,7 +102,7 @@ class AnsweringFlags:
     """Of the content's loss, where the search is the method; by default the model's own."""
     variation_weight: float | None = None
     """Of the total variation, likewise; by default the model's own."""
-    keep_colours: Literal["no", "luminance", "matched"] | None = None
+    keep_colours: str | None = simple_parsing.choice("no", "luminance", "matched", default=None)
     """luminance keeps the content's colours, matched gives the style colours like the content's."""
     intermediates: int | None = None
     """Pictures of the way there to answer too (optimise)."""

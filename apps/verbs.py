@@ -228,7 +228,7 @@ def serve(app: App, options: argparse.Namespace) -> None:
     engine = choose_engine(wanted.engine)
     if engine == "embedded":
         _import_tensorflow()
-    launch(wanted.saved_models, wanted.port, wanted.grpc_port, model=app.name, engine=engine, xla=wanted.xla)
+    launch(wanted.saved_models, engine, wanted.port, wanted.grpc_port, model=app.name, xla=wanted.xla)
 
 
 def _import_tensorflow() -> None:

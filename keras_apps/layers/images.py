@@ -170,8 +170,9 @@ def _bmp(image_bytes: tf.Tensor, header: tf.Tensor) -> tf.Tensor:
         pixels = tf.io.decode_bmp(image_bytes)
 
     def colours() -> tf.Tensor:
-        length = tf.strings.length(image_bytes)
-        table = tf.strings.substr(image_bytes, tf.minimum(14 + tf.cast(info, tf.int32), length), 1024)
+        # This may run before the check above has failed, and what it would fail with has the picture's bytes in it.
+        start = 14 + tf.cast(tf.clip_by_value(info, 40, 124), tf.int32)
+        table = tf.strings.substr(image_bytes, tf.minimum(start, tf.strings.length(image_bytes)), 1024)
         table = tf.reshape(tf.io.decode_raw(table, tf.uint8, fixed_length=1024), [256, 4])
         return tf.gather(table[:, 2::-1], tf.cast(pixels[..., 0], tf.int32))
 

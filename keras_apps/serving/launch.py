@@ -31,48 +31,50 @@ _DOCKER_SECONDS = 5.0
 
 def serve(
     saved_models: str | os.PathLike,
+    engine: Engine,
     rest_port: int = 8501,
     grpc_port: int = 8500,
     model: str | None = None,
-    engine: Literal["auto"] | Engine = "auto",
     xla: bool = False,
 ) -> None:
     """Serves the models of a folder until SIGTERM or SIGINT; to be called from the main thread.
 
     Args:
         saved_models: the folder, laid out `<model>/<version>/saved_model.pb`.
+        engine: which server, as `choose_engine` answers.
         rest_port: the port for REST.
         grpc_port: the port for gRPC.
         model: the one model to serve; None for all.
-        engine: which server; "auto" takes `tensorflow_model_server` where it is installed, else docker where its
-            engine runs, else the embedded server.
         xla: whether TensorFlow Serving may compile the `_xla` signatures; the embedded server always may.
 
     Raises:
-        UserError: if there is no such model or server, a port is taken, or the server ends by itself.
+        UserError: if there is no such model, a port is taken, or the server ends by itself.
     """
     folder = Path(saved_models).resolve()
     names = list(models_on_disk(folder, None if model is None else [model]))
-    chosen = choose_engine(engine)
     with _stop_signals() as stop:
-        if chosen == "embedded":
+        if engine == "embedded":
             _serve_embedded(folder, names if model else None, rest_port, grpc_port, stop)
             return
         _check_ports(rest_port, grpc_port)
         with tempfile.TemporaryDirectory(prefix="keras_apps-serving-") as temporary:
             config = Path(temporary) / _CONFIG_NAME
-            if chosen == "docker":
+            if engine == "docker":
                 config.write_text(models_config({name: MODELS_IN_CONTAINER / name for name in names}), encoding="utf-8")
                 command = docker_command(folder, config.parent, rest_port, grpc_port, xla)
             else:
                 config.write_text(models_config({name: folder / name for name in names}), encoding="utf-8")
                 command = ["tensorflow_model_server", *server_flags(config, rest_port, grpc_port, xla)]
             probe = Client(f"127.0.0.1:{rest_port}", timeout=1)
-            _run(command, lambda: probe.status(names[0]), lambda: _announce(chosen, names, rest_port, grpc_port), stop)
+            _run(command, lambda: probe.status(names[0]), lambda: _announce(engine, names, rest_port, grpc_port), stop)
 
 
 def choose_engine(engine: str = "auto") -> Engine:
     """The server that will run.
+
+    Args:
+        engine: its name; "auto" takes `tensorflow_model_server` where it is installed, else docker where its engine
+            runs, else the embedded server.
 
     Raises:
         UserError: if the one asked for is unknown or isn't there.

@@ -1,12 +1,15 @@
-"""What happens around Keras's `fit`: averaged weights in validation, a stop on NaN, and the record of each epoch."""
+"""What happens around Keras's `fit`: averaged weights in validation, a stop on Ctrl-C or NaN, each epoch's record."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
 import math
+import signal
+import threading
 import time
-from typing import Any
+from types import FrameType
+from typing import Any, Self
 
 import keras
 import tensorflow as tf
@@ -35,6 +38,37 @@ class AveragedValidation(keras.callbacks.Callback):
     def on_test_end(self, logs: dict | None = None) -> None:
         """Puts the weights back."""
         self._within.close()
+
+
+class Interruption(keras.callbacks.Callback):
+    """Ends a training on Ctrl-C, after the step at the latest; to be entered around `fit`, from the main thread.
+
+    Python raises KeyboardInterrupt wherever it is. Where TensorFlow or a destructor has called it, that is lost.
+    """
+
+    def __enter__(self) -> Self:
+        """Listens to SIGINT; what listened before is called too."""
+        self._asked = False
+        self._previous = signal.getsignal(signal.SIGINT)
+        if threading.current_thread() is threading.main_thread() and callable(self._previous):
+            signal.signal(signal.SIGINT, self._ask)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Listens no more."""
+        if signal.getsignal(signal.SIGINT) == self._ask:
+            signal.signal(signal.SIGINT, self._previous)
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        self._asked = True
+        self._previous(number, frame)
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        """Raises KeyboardInterrupt where it was lost."""
+        if self._asked:
+            raise KeyboardInterrupt
+
+    on_test_batch_end = on_train_batch_end
 
 
 class StopOnNaN(keras.callbacks.Callback):

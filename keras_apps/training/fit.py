@@ -20,7 +20,14 @@ from keras_apps.files import EXPORTED_MODEL, exported_version
 from keras_apps.models.servable import ServableModel
 from keras_apps.training import checkpoint as checkpoints
 from keras_apps.training import hardware, pipeline
-from keras_apps.training.callbacks import AveragedValidation, Curves, EpochRecorder, Samples, StopOnNaN
+from keras_apps.training.callbacks import (
+    AveragedValidation,
+    Curves,
+    EpochRecorder,
+    Interruption,
+    Samples,
+    StopOnNaN,
+)
 from keras_apps.training.config import TrainingConfig
 from keras_apps.training.run_directory import RunDirectory
 
@@ -201,16 +208,17 @@ def _fit_phase(
     if importlib.util.find_spec("tensorboard"):
         callbacks.insert(0, keras.callbacks.TensorBoard(run.tensorboard, write_graph=False))
     try:
-        network.fit(
-            pipeline.shared(batches, network.distribute_strategy),
-            epochs=config.epochs,
-            initial_epoch=begin,
-            steps_per_epoch=steps,
-            validation_data=validation and pipeline.shared(validation, network.distribute_strategy),
-            callbacks=callbacks,
-            shuffle=False,
-            verbose=1 if sys.stderr.isatty() else 2,
-        )
+        with Interruption() as interruption:
+            network.fit(
+                pipeline.shared(batches, network.distribute_strategy),
+                epochs=config.epochs,
+                initial_epoch=begin,
+                steps_per_epoch=steps,
+                validation_data=validation and pipeline.shared(validation, network.distribute_strategy),
+                callbacks=[interruption, *callbacks],
+                shuffle=False,
+                verbose=1 if sys.stderr.isatty() else 2,
+            )
     except (KeyboardInterrupt, UserError) as stop:
         if isinstance(stop, KeyboardInterrupt) and not run.model_file.exists():
             with network.averaged_weights():

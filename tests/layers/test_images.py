@@ -162,6 +162,13 @@ def test_damaged_bytes_never_do_more_than_fail(name):
     assert failures > 20
 
 
+def test_a_bmp_is_refused_by_its_own_check_whichever_operation_runs_first():
+    far = bmp("P", at14=struct.pack("<I", 0xBD000028))
+    for _ in range(300):
+        with pytest.raises(tf.errors.InvalidArgumentError, match="a BMP of this kind is not read"):
+            DECODE(far)
+
+
 def test_in_a_pipeline_in_a_batch_and_in_a_saved_model(tmp_path):
     contents = [PICTURES["jpeg RGB"], PICTURES["png RGBA"], PICTURES["gif"]]
     expected = [decode_image(content) for content in contents]

@@ -58,9 +58,9 @@ def start(saved_models, engine, environment=None, **arguments):
     code = f"""
         import sys
         from keras_apps.errors import UserError
-        from keras_apps.serving.launch import serve
+        from keras_apps.serving.launch import choose_engine, serve
         try:
-            serve({str(saved_models)!r}, engine={engine!r}, **{arguments!r})
+            serve({str(saved_models)!r}, choose_engine({engine!r}), **{arguments!r})
         except UserError as error:
             sys.exit(f"error: {{error}}")
     """
@@ -189,4 +189,4 @@ def test_embedded_engine_serves_and_ends_with_status_0(exported):
 )
 def test_nothing_to_serve(exported, folder, model, message):
     with pytest.raises(UserError, match=message):
-        launch.serve(exported / folder, model=model, engine="embedded")
+        launch.serve(exported / folder, "embedded", model=model)

@@ -1,3 +1,4 @@
+import contextlib
 import itertools
 import json
 import math
@@ -17,6 +18,7 @@ from keras_apps.data.splits import Splits
 from keras_apps.errors import UserError
 from keras_apps.models.sentiment import SentimentClassifier
 from keras_apps.models.servable import ServableModel
+from keras_apps.training.callbacks import StopOnNaN
 from keras_apps.training.checkpoint import latest_checkpoint
 from keras_apps.training.config import TrainingConfig
 from keras_apps.training.fit import train
@@ -102,6 +104,19 @@ def test_a_loss_that_is_no_number_ends_the_run_in_one_line(splits, tmp_path):
             config=TrainingConfig(epochs=2),
         )
     assert latest_checkpoint(tmp_path / "checkpoints") is None and not (tmp_path / "model.keras").exists()
+
+
+def test_ctrl_c_ends_a_run_also_where_tensorflow_loses_it(splits, tmp_path, monkeypatch):
+    def lost(self, batch, logs=None):
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+    listened = signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr(StopOnNaN, "on_train_batch_end", lost)
+    with pytest.raises(KeyboardInterrupt):
+        train(SentimentClassifier, splits, tmp_path, model=TINY, config=TrainingConfig(epochs=2, batch_size=16))
+    assert signal.getsignal(signal.SIGINT) is listened
+    assert SentimentClassifier.load(tmp_path / "model.keras").serve(text=["good film"])
 
 
 def test_fine_tuning_begins_with_the_other_runs_weights(splits, tmp_path):
