@@ -64,7 +64,7 @@ class Contender:
             self.prepared = pipeline.prepare(self.model, examples, training=True)
         else:
             self.prepared = examples.map(lambda example: self.model.prepare(example, True), tf.data.AUTOTUNE).cache()
-        self.steps_per_epoch = pipeline.count_steps(self.model, self.prepared, batch_size, limit=0)
+        self.steps_per_epoch = pipeline.count_steps(self.model.batches(self.prepared, batch_size, training=True), 0)
         self.preparation = timing.now() - began
 
     def batches(self) -> tf.data.Dataset:

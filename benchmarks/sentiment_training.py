@@ -172,7 +172,7 @@ class Ours:
         laps.end("vocabulary, model" if not self.model.ngrams else "vocabulary, model, n-grams")
         self.train = splits.train
         self.prepared = pipeline.prepare(self.model, self.train, training=True)
-        self.steps_per_epoch = pipeline.count_steps(self.model, self.prepared, batch_size, limit=0)
+        self.steps_per_epoch = pipeline.count_steps(self.model.batches(self.prepared, batch_size, training=True), 0)
         laps.end("tokens")
         self.preparation = laps.seconds
         defaults = dataclasses.asdict(ModelFlags()) | dataclasses.asdict(CompileFlags())

@@ -208,7 +208,7 @@ class Ours:
         self.model.adapt(examples)
         self.model.compile(**compile_flags, xla=hardware.choose_xla("auto", Translator))
         self.forget()
-        self.steps_per_epoch = pipeline.count_steps(self.model, self.prepared, batch_size, limit=0)
+        self.steps_per_epoch = pipeline.count_steps(self.model.batches(self.prepared, batch_size, training=True), 0)
         self._entries = (
             matrix_entries(self.model.encoder),
             # The embedding gives the logits; the bridge is crossed once a sentence.

@@ -13,7 +13,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tarfile
 import time
 import urllib.request
@@ -197,11 +196,11 @@ class Server:
 
     def start(self, arguments, cwd):
         self.stop()
-        command = [sys.executable, "-m", "apps.command_line", *arguments, "--engine", "embedded"]
-        command += ["--port", self.ports["8501"], "--grpc_port", self.ports["8500"]]
-        self.process = subprocess.Popen(command, cwd=cwd, env=os.environ | {"PYTHONPATH": str(ROOT)})
+        ports = ["--port", self.ports["8501"], "--grpc_port", self.ports["8500"]]
+        command = [*arguments, "--engine", "embedded", *ports]
+        self.process = warm_process.start(command, cwd, env={"PYTHONPATH": str(ROOT)})
         deadline = time.monotonic() + 120
-        while time.monotonic() < deadline and self.process.poll() is None:
+        while time.monotonic() < deadline and self.process.is_alive():
             try:
                 urllib.request.urlopen(
                     f"http://localhost:{self.ports['8501']}/v1/models/{arguments[0]}", timeout=5
@@ -213,8 +212,9 @@ class Server:
 
     def stop(self):
         if self.process:
-            self.process.send_signal(signal.SIGINT)
-            assert self.process.wait(60) in (0, 130)
+            os.kill(self.process.pid, signal.SIGINT)
+            self.process.join(60)
+            assert self.process.exitcode in (0, 130)
             self.process = None
 
 

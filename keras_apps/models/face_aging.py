@@ -622,9 +622,11 @@ class FaceAging(AdversarialModel):
         return self._at_every_age(self.source(_scaled(image)))
 
     def _at_every_age(self, source: tf.Tensor) -> tf.Tensor:
-        ages = tf.eye(len(self.bounds))[:, None]
-        every = [_pixels(self.paint(source, tf.repeat(age, tf.shape(source)[0], axis=0))) for age in tf.unstack(ages)]
-        return tf.stack(every, axis=1)
+        def aged(age: tf.Tensor) -> tf.Tensor:
+            return _pixels(self.paint(source, tf.repeat(age[None], tf.shape(source)[0], axis=0)))
+
+        every = tf.map_fn(aged, tf.eye(len(self.bounds)), fn_output_signature=tf.uint8)
+        return tf.transpose(every, [1, 0, 2, 3, 4])
 
     def sample(self, examples: tf.data.Dataset) -> np.ndarray | None:
         """Rows of a face and the same at every age; of a code, as long as none is found for a face."""

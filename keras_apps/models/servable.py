@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import inspect
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -46,15 +47,36 @@ class Signature:
 
     def function(self, xla: bool) -> Callable[[Tensors], Tensors]:
         """`encode(core(decode(inputs)))`, the core compiled by XLA or not: what is exported, served and predicted."""
-        core = tf.function(self.core, jit_compile=True, autograph=False) if xla else self.core
+        decode, core, encode = self._parts
+        if xla:
+            # Traced by itself: a function that is called without XLA too is no longer one that XLA can compile.
+            core = tf.function(self.core, jit_compile=True, autograph=False)
 
         def answer(inputs: Tensors) -> Tensors:
-            decoded = self.decode(inputs)
-            strings = {name: value for name, value in decoded.items() if value.dtype == tf.string}
-            dense = {name: value for name, value in decoded.items() if value.dtype != tf.string}
-            return self.encode(core(dense) | strings)
+            decoded = decode(inputs)
+            return encode(core(_dense(decoded)) | _strings(decoded))
 
         return answer
+
+    @functools.cached_property
+    def _parts(self) -> tuple[Callable[[Tensors], Tensors], ...]:
+        """`decode`, `core` and `encode`, traced once, however many functions are made of them and saved."""
+
+        def traced(part: Callable[[Tensors], Tensors], inputs: Mapping[str, tf.TensorSpec]) -> Any:
+            return tf.function(part, autograph=False).get_concrete_function(dict(inputs))
+
+        decode = traced(self.decode, self.inputs)
+        decoded = decode.structured_outputs
+        core = traced(self.core, _dense(decoded))
+        return decode, core, traced(self.encode, core.structured_outputs | _strings(decoded))
+
+
+def _dense(tensors: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: tensor for name, tensor in tensors.items() if tensor.dtype != tf.string}
+
+
+def _strings(tensors: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: tensor for name, tensor in tensors.items() if tensor.dtype == tf.string}
 
 
 class ServableModel(keras.Model):

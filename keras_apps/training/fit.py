@@ -182,13 +182,14 @@ def _fit_phase(
     progress: checkpoints.Progress,
 ) -> None:
     prepared = pipeline.prepare(network, splits.train, training=True)
-    steps = pipeline.count_steps(network, prepared, config.batch_size, config.steps_per_epoch)
+    an_epoch = network.batches(prepared, config.batch_size, training=True)
+    steps = pipeline.count_steps(an_epoch, config.steps_per_epoch)
     validation = None
     if splits.validation is not None:
         prepared_validation = pipeline.prepare(network, splits.validation, training=False)
         validation = pipeline.counted(network.batches(prepared_validation, config.batch_size, training=False))
         pipeline.check_shares(network, validation)
-    pipeline.check_shares(network, network.batches(prepared, config.batch_size, training=True).take(steps))
+    pipeline.check_shares(network, an_epoch.take(steps))
     recorder = EpochRecorder(run, phase, progress.history, config.patience)
     recorder.set_model(network)
     begin = config.epochs if recorder.exhausted else min(progress.epoch, config.epochs)
@@ -227,7 +228,8 @@ def _fit_phase(
         with contextlib.suppress(UserError):
             run.write_curves(progress.history)
         raise
-    run.write_curves(progress.history)
+    if phase == len(network.phases) - 1:
+        run.write_curves(progress.history)
 
 
 def _say(run: RunDirectory, message: str) -> None:

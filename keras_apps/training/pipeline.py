@@ -38,9 +38,9 @@ def prepare(model: ServableModel, examples: tf.data.Dataset, training: bool) -> 
     return prepared
 
 
-def count_steps(model: ServableModel, prepared: tf.data.Dataset, batch_size: int, limit: int) -> int:
+def count_steps(batches: tf.data.Dataset, limit: int) -> int:
     """How many batches an epoch has; `limit` cuts it short unless 0."""
-    steps = int(counted(model.batches(prepared, batch_size, training=True, seed=0)).cardinality())
+    steps = int(counted(batches).cardinality())
     return min(steps, limit) if limit else steps
 
 

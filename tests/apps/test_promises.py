@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import functools
 import json
 import re
 import shutil
@@ -66,21 +67,26 @@ class Task:
         return {name: self.request[name] for name in inputs}
 
 
+@functools.cache
+def demo(module):
+    return module.generate(0)
+
+
 def pairs(start, stop):
-    alike = [pair for pair in demo_translation.generate(0)["train"] if max(len(text.split()) for text in pair) == 7]
+    alike = [pair for pair in demo(demo_translation)["train"] if max(len(text.split()) for text in pair) == 7]
     sources, targets = zip(*alike[start:stop], strict=True)
     return tf.data.Dataset.from_tensor_slices({"source": list(sources), "target": list(targets)})
 
 
 def reviews(start, stop):
-    some = [review for review in demo_reviews.generate(0)["train"] if len(review.text.split()) < 25][start:stop]
+    some = [review for review in demo(demo_reviews)["train"] if len(review.text.split()) < 25][start:stop]
     return tf.data.Dataset.from_tensor_slices(
         {"text": [review.text for review in some], "label": [review.label for review in some]}
     )
 
 
 def scenes(start, stop):
-    some = demo_scenes.generate(0)["train"][start:stop]
+    some = demo(demo_scenes)["train"][start:stop]
     return tf.data.Dataset.from_generator(
         lambda: ({"image": demo_scenes.draw(scene), "captions": list(scene.captions)} for scene in some),
         output_signature={
@@ -91,13 +97,13 @@ def scenes(start, stop):
 
 
 def facades(start, stop):
-    drawn = [demo_facades.draw(facade) for facade in demo_facades.generate(0)["train"][start:stop]]
+    drawn = [demo_facades.draw(facade) for facade in demo(demo_facades)["train"][start:stop]]
     inputs, targets = (np.stack(side) for side in zip(*drawn, strict=True))
     return tf.data.Dataset.from_tensor_slices({"input": inputs, "target": targets})
 
 
 def faces(start, stop):
-    some = demo_faces.generate(0)["train"][start:stop]
+    some = demo(demo_faces)["train"][start:stop]
     return tf.data.Dataset.from_tensor_slices(
         {
             "image": np.stack([demo_faces.draw(face) for face in some]),
@@ -108,7 +114,7 @@ def faces(start, stop):
 
 
 def flowers(start, stop):
-    some = demo_flowers.generate(0)["train"][start:stop]
+    some = demo(demo_flowers)["train"][start:stop]
     return tf.data.Dataset.from_generator(
         lambda: ({"image": demo_flowers.draw(each), "captions": list(each.captions)} for each in some),
         output_signature={
@@ -130,7 +136,7 @@ def characters(start, stop):
 
 
 def landscapes(start, stop):
-    parts = demo_textures.generate(0)["train"]
+    parts = demo(demo_textures)["train"]
     some = [
         (role, picture) for pair in zip(*parts.values(), strict=True) for role, picture in zip(parts, pair, strict=True)
     ]

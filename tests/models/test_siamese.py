@@ -49,7 +49,7 @@ def fit(model, examples, epochs, batch_size=8, **settings):
     model.compile(**{"warmup_steps": 20, "averaging": 0.0} | settings)
     step = tf.function(model.train_step, autograph=False)
     ready = prepared(model, examples)
-    steps = pipeline.count_steps(model, ready, batch_size, 0)
+    steps = pipeline.count_steps(model.batches(ready, batch_size, training=True), 0)
     history = []
     for batch in pipeline.epochs_of_batches(
         model, ready, batch_size=batch_size, steps=steps, epochs=range(epochs), phase=0, seed=0
