@@ -295,9 +295,9 @@ def test_killed_while_it_writes_a_model_and_between_the_phases(tmp_path):
     torn = tmp_path / "torn"
     for deadly, after, left in (
         (1, False, None),  # the first model.keras, not yet in its place
-        (4, True, "phase-00-epoch-00001"),  # a checkpoint, just in its place
-        (5, False, "phase-00-epoch-00002"),  # the one that begins the second phase
-        (6, True, "phase-01-epoch-00001"),  # a model.keras of that, which no checkpoint knows of
+        (3, True, "phase-00-epoch-00001"),  # a checkpoint, just in its place
+        (4, False, "phase-00-epoch-00002"),  # the one that begins the second phase
+        (5, True, "phase-01-epoch-00001"),  # a model.keras of that, which no checkpoint knows of
     ):
         process = context.Process(target=train_and_die, args=(torn, deadly, after))
         process.start()
