@@ -62,10 +62,12 @@ class Signature:
     def _parts(self) -> tuple[Callable[[Tensors], Tensors], ...]:
         """`decode`, `core` and `encode`, traced once, however many functions are made of them and saved."""
 
-        def traced(part: Callable[[Tensors], Tensors], inputs: Mapping[str, tf.TensorSpec]) -> Any:
-            return tf.function(part, autograph=False).get_concrete_function(dict(inputs))
+        def traced(
+            part: Callable[[Tensors], Tensors], inputs: dict[str, tf.TensorSpec]
+        ) -> tf.types.experimental.ConcreteFunction:
+            return tf.function(part, autograph=False).get_concrete_function(inputs)
 
-        decode = traced(self.decode, self.inputs)
+        decode = traced(self.decode, dict(self.inputs))
         decoded = decode.structured_outputs
         core = traced(self.core, _dense(decoded))
         return decode, core, traced(self.encode, core.structured_outputs | _strings(decoded))

@@ -1,3 +1,4 @@
+import functools
 import json
 import os
 import random
@@ -89,6 +90,8 @@ def test_ctrl_c_leaves_a_usable_run(command, table, tmp_path):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # Tests that run in the background of a script have inherited that it is ignored.
+        preexec_fn=functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 300
     while not list(run_dir.glob("checkpoints/phase-*")) and time.monotonic() < deadline:
