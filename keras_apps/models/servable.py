@@ -50,7 +50,7 @@ class Signature:
         decode, core, encode = self._parts
         if xla:
             # Traced by itself: a function that is called without XLA too is no longer one that XLA can compile.
-            core = tf.function(self.core, jit_compile=True, autograph=False)
+            core = _traced(self.core, _dense(decode.structured_outputs), jit_compile=True)
 
         def answer(inputs: Tensors) -> Tensors:
             decoded = decode(inputs)
@@ -59,18 +59,18 @@ class Signature:
         return answer
 
     @functools.cached_property
-    def _parts(self) -> tuple[Callable[[Tensors], Tensors], ...]:
+    def _parts(self) -> tuple[tf.types.experimental.ConcreteFunction, ...]:
         """`decode`, `core` and `encode`, traced once, however many functions are made of them and saved."""
-
-        def traced(
-            part: Callable[[Tensors], Tensors], inputs: dict[str, tf.TensorSpec]
-        ) -> tf.types.experimental.ConcreteFunction:
-            return tf.function(part, autograph=False).get_concrete_function(inputs)
-
-        decode = traced(self.decode, dict(self.inputs))
+        decode = _traced(self.decode, dict(self.inputs))
         decoded = decode.structured_outputs
-        core = traced(self.core, _dense(decoded))
-        return decode, core, traced(self.encode, core.structured_outputs | _strings(decoded))
+        core = _traced(self.core, _dense(decoded))
+        return decode, core, _traced(self.encode, core.structured_outputs | _strings(decoded))
+
+
+def _traced(
+    function: Callable[[Tensors], Tensors], inputs: dict[str, tf.TensorSpec], jit_compile: bool | None = None
+) -> tf.types.experimental.ConcreteFunction:
+    return tf.function(function, jit_compile=jit_compile, autograph=False).get_concrete_function(inputs)
 
 
 def _dense(tensors: Mapping[str, Any]) -> dict[str, Any]:
