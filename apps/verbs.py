@@ -5,16 +5,14 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
-import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from absl import logging
-
 from keras_apps.errors import RequestRefused, UserError
+from keras_apps.quiet import import_tensorflow
 
 if TYPE_CHECKING:
     import argparse
@@ -105,7 +103,7 @@ class ServeFlags:
 
 def train(app: App, options: argparse.Namespace) -> None:
     """Train or fine-tune; resumes by itself."""
-    _import_tensorflow()
+    import_tensorflow()
     from keras_apps.training import hardware
     from keras_apps.training.fit import train as fit
 
@@ -137,7 +135,7 @@ def train(app: App, options: argparse.Namespace) -> None:
 
 def evaluate(app: App, options: argparse.Namespace) -> None:
     """Measure a trained model on examples it has not seen."""
-    _import_tensorflow()
+    import_tensorflow()
     from keras_apps.training.fit import model_file
     from keras_apps.training.run_directory import RunDirectory
 
@@ -179,7 +177,7 @@ def predict(app: App, options: argparse.Namespace) -> None:
         raise UserError("--shard: these requests belong together; ask them in one run")
     model = where.model or ("" if where.server else _exports(app))
     if model or where.protocol == "grpc":
-        _import_tensorflow()
+        import_tensorflow()
     number, shards = where.part
     answer = open_answerer(app.name, app.model_class, model, where.server, where.protocol, _changes(options))
     own = (
@@ -206,7 +204,7 @@ def predict(app: App, options: argparse.Namespace) -> None:
 
 def export(app: App, options: argparse.Namespace) -> None:
     """Write the next version of a SavedModel for TensorFlow Serving."""
-    _import_tensorflow()
+    import_tensorflow()
     from keras_apps.export.saved_model import export as write
     from keras_apps.training.fit import model_file
 
@@ -226,25 +224,7 @@ def serve(app: App, options: argparse.Namespace) -> None:
 
     wanted = options.serve
     engine = choose_engine(wanted.engine)
-    if engine == "embedded":
-        _import_tensorflow()
     launch(wanted.saved_models, engine, wanted.port, wanted.grpc_port, model=app.name, xla=wanted.xla)
-
-
-def _import_tensorflow() -> None:
-    """Imports TensorFlow and finds the devices, without the lines that its C++ libraries print before any setting."""
-    if logging.get_verbosity() > logging.WARNING:
-        return
-    stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        import tensorflow as tf
-
-        tf.config.list_physical_devices()
-    finally:
-        os.dup2(stderr, 2)
-        os.close(stderr)
-        os.close(nowhere)
 
 
 def _exports(app: App) -> str:

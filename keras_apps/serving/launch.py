@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from keras_apps.errors import UserError
+from keras_apps.quiet import import_tensorflow
 from keras_apps.serving.catalog import models_on_disk
 from keras_apps.serving.client import Client
 
@@ -149,6 +150,7 @@ def docker_command(saved_models: Path, config_folder: Path, rest_port: int, grpc
 def _serve_embedded(
     folder: Path, models: list[str] | None, rest_port: int, grpc_port: int, stop: threading.Event
 ) -> None:
+    import_tensorflow()
     from keras_apps.serving.embedded import EmbeddedServer
 
     with EmbeddedServer(folder, rest_port=rest_port, grpc_port=grpc_port, models=models) as server:

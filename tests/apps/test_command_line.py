@@ -103,6 +103,19 @@ def test_the_parser_imports_nothing_heavy(module):
     assert result.stdout.strip() == "[]"
 
 
+def test_serve_looks_for_its_models_before_it_imports_tensorflow(tmp_path):
+    code = """
+import atexit, sys
+from apps import command_line
+atexit.register(lambda: print("tensorflow" in sys.modules))
+sys.argv[0] = "keras-apps"
+command_line.main()
+"""
+    arguments = ["sentiment", "serve", "--engine", "embedded", "--saved_models", tmp_path / "nowhere"]
+    result = subprocess.run([sys.executable, "-c", code, *arguments], cwd=ROOT, capture_output=True, text=True)
+    assert (result.returncode, result.stdout) == (2, "False\n") and "no such folder" in result.stderr
+
+
 def test_no_verbs_help_imports_anything_heavy():
     code = """
 import contextlib, io, sys
