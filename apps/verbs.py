@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import json
 import re
@@ -101,9 +102,22 @@ class ServeFlags:
     """Start TensorFlow Serving with XLA."""
 
 
+def computes(verb: Callable[[App, argparse.Namespace], None]) -> Callable[[App, argparse.Namespace], None]:
+    """Imports TensorFlow before a verb, and keeps AutoGraph out of it, which takes seconds and nothing here needs."""
+
+    @functools.wraps(verb)
+    def with_tensorflow(app: App, options: argparse.Namespace) -> None:
+        import_tensorflow()
+        import tensorflow as tf
+
+        tf.autograph.experimental.do_not_convert(verb)(app, options)
+
+    return with_tensorflow
+
+
+@computes
 def train(app: App, options: argparse.Namespace) -> None:
     """Train or fine-tune; resumes by itself."""
-    import_tensorflow()
     from keras_apps.training import hardware
     from keras_apps.training.fit import train as fit
 
@@ -133,9 +147,9 @@ def train(app: App, options: argparse.Namespace) -> None:
     )
 
 
+@computes
 def evaluate(app: App, options: argparse.Namespace) -> None:
     """Measure a trained model on examples it has not seen."""
-    import_tensorflow()
     from keras_apps.training.fit import model_file
     from keras_apps.training.run_directory import RunDirectory
 
@@ -202,9 +216,9 @@ def predict(app: App, options: argparse.Namespace) -> None:
         raise UserError("some requests were refused; their lines say why")
 
 
+@computes
 def export(app: App, options: argparse.Namespace) -> None:
     """Write the next version of a SavedModel for TensorFlow Serving."""
-    import_tensorflow()
     from keras_apps.export.saved_model import export as write
     from keras_apps.training.fit import model_file
 

@@ -15,7 +15,7 @@ from keras_apps.errors import UserError, check_range
 from keras_apps.layers.attention import Score
 from keras_apps.layers.decoding import Decoded, decode
 from keras_apps.layers.images import decode_image, resize_image
-from keras_apps.layers.optimizers import moving_average
+from keras_apps.layers.optimizers import FusedAdam, moving_average
 from keras_apps.layers.picture_encoders import IMAGENET, SCRATCH, is_inherited, picture_encoder, read_pretrained
 from keras_apps.layers.schedules import InverseSquareRoot
 from keras_apps.layers.soft_attention_decoder import SoftAttentionDecoder
@@ -309,7 +309,7 @@ class ImageCaptioner(ServableModel):
         self.attention_penalty = attention_penalty
 
         def optimizer(rate: float) -> keras.optimizers.Optimizer:
-            return keras.optimizers.Adam(InverseSquareRoot(rate, warmup_steps), **moving_average(averaging))
+            return FusedAdam(InverseSquareRoot(rate, warmup_steps), **moving_average(averaging))
 
         self.backbone.trainable = self.encoder == SCRATCH
         super().compile(

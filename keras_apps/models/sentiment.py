@@ -12,7 +12,7 @@ from scipy.special import softmax
 
 from keras_apps.errors import UserError, check_range, shortened
 from keras_apps.layers.ngrams import NaiveBayesNGrams
-from keras_apps.layers.optimizers import moving_average
+from keras_apps.layers.optimizers import FusedAdam, moving_average
 from keras_apps.layers.recurrent import Cell, Pooling, SequencePooling, recurrent_layer
 from keras_apps.layers.text import (
     WordTokenizer,
@@ -337,7 +337,7 @@ class SentimentClassifier(ServableModel):
         for layer in (self.embedding, *self.encoder):
             layer.trainable = not freeze_encoder
         super().compile(
-            keras.optimizers.Adam(learning_rate, **moving_average(averaging)),
+            FusedAdam(learning_rate, **moving_average(averaging)),
             ["loss", "accuracy"],
             xla=xla,
             clip_norm=clip_norm,
@@ -370,10 +370,11 @@ class SentimentClassifier(ServableModel):
         hits = tf.argmax(logits, axis=-1, output_type=labels.dtype) == labels
         return self.track({"loss": _cross_entropy(labels, logits), "accuracy": tf.cast(hits, tf.float32)}, known)
 
-    def calibrate(self, batches: tf.data.Dataset) -> None:
+    def calibrate(self, examples: tf.data.Dataset, batch_size: int = 64) -> bool:
         """Fits how much each branch counts, and so the temperature, by the log loss of validation data."""
-        logits, labels = self._logits_and_labels(batches)
+        logits, labels = self._logits_and_labels(examples, batch_size)
         self.branch_scales.assign(fit_scales(logits[:, labels >= 0], labels[labels >= 0]))
+        return True
 
     def measure(self, examples: tf.data.Dataset, batch_size: int = 64) -> dict[str, Any]:
         """Accuracy (also of each branch), macro F1, ROC AUC, log loss, calibration error and confusion matrix.
@@ -381,8 +382,7 @@ class SentimentClassifier(ServableModel):
         Raises:
             UserError: where an example has a class that the model does not know.
         """
-        prepared = examples.map(lambda example: self.prepare(example, training=False), tf.data.AUTOTUNE)
-        logits, labels = self._logits_and_labels(self.batches(prepared, batch_size, training=False))
+        logits, labels = self._logits_and_labels(examples, batch_size)
         unknown = int((labels < 0).sum())
         if unknown:
             labels_given = examples.map(lambda each: each["label"]).as_numpy_iterator()
@@ -399,11 +399,12 @@ class SentimentClassifier(ServableModel):
             report |= {"recurrent_branch_accuracy": float(alone[0]), "ngram_branch_accuracy": float(alone[1])}
         return report
 
-    def _logits_and_labels(self, batches: tf.data.Dataset) -> tuple[np.ndarray, np.ndarray]:
-        """`<float>[branches, examples, classes]` and `<int>[examples]`."""
+    def _logits_and_labels(self, examples: tf.data.Dataset, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
+        """`<float>[branches, examples, classes]` and `<int>[examples]`, of raw examples."""
+        prepared = examples.map(lambda example: self.prepare(example, training=False), tf.data.AUTOTUNE)
         branch_logits = tf.function(self.branch_logits, reduce_retracing=True, autograph=False)
         logits, labels = [], []
-        for batch in batches:
+        for batch in self.batches(prepared, batch_size, training=False):
             logits.append(np.stack([each.numpy() for each in branch_logits(batch)]))
             labels.append(batch["label"].numpy())
         return np.concatenate(logits, axis=1), np.concatenate(labels)

@@ -217,6 +217,9 @@ class ServableModel(keras.Model):
         self.xla = xla
         self.clip_norm = clip_norm
 
+    def build(self, input_shape: Any = None) -> None:
+        """Leaves it to the call that follows; by itself Keras would trace that one twice."""
+
     def _maybe_symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
         """Does nothing: a model here is built when it is made.
 
@@ -322,8 +325,14 @@ class ServableModel(keras.Model):
             for (variable, _), value in zip(averages, raw, strict=True):
                 variable.assign(value)
 
-    def calibrate(self, batches: tf.data.Dataset) -> None:
-        """Fits, after training and on validation batches, what turns scores into honest probabilities."""
+    def calibrate(self, examples: tf.data.Dataset, batch_size: int = 64) -> bool:
+        """Fits, after training and on raw validation examples, what turns scores into honest probabilities.
+
+        Returns:
+            Whether there is anything to fit.
+        """
+        del examples, batch_size
+        return False
 
     def sample(self, examples: tf.data.Dataset) -> np.ndarray | None:
         """What it makes of a few raw examples by now, to be looked at while it is trained, always of the same noise.

@@ -326,12 +326,14 @@ class SiameseNetwork(ServableModel):
         """Loss and one-shot accuracy of episodes."""
         return self.track(self._values(batch, training=False))
 
-    def calibrate(self, batches: tf.data.Dataset) -> None:
+    def calibrate(self, examples: tf.data.Dataset, batch_size: int = 64) -> bool:
         """Fits, on episodes of 20 classes, the probability of one class, and from where on a picture is of none.
 
         The first by Platt's method, on as many pairs of one class as of two; the second such that a picture of none of
         the classes is taken for one of them as often as one of them is taken for none.
         """
+        prepared = examples.map(lambda example: self.prepare(example, training=False), tf.data.AUTOTUNE)
+        batches = self.batches(prepared, batch_size, training=False)
         scores = np.concatenate([self._scores(batch["images"]) for batch in batches])
         alike, unlike = np.einsum("eww->ew", scores), np.einsum("eww->ew", np.roll(scores, 1, axis=2))
         pairs = np.concatenate([alike.ravel(), unlike.ravel()])
@@ -346,6 +348,7 @@ class SiameseNetwork(ServableModel):
         best = np.concatenate([known.ravel(), strangers.ravel()])
         _, threshold = one_shot.equal_error(best, is_known)
         self.unknown.assign([threshold, *one_shot.error_rates(best, is_known, threshold)])
+        return True
 
     def _scores(self, images: tf.Tensor) -> np.ndarray:
         """`<float>[episodes, queries, classes]` of episodes' pictures."""

@@ -12,7 +12,7 @@ import tensorflow as tf
 from keras_apps.errors import UserError, check_range
 from keras_apps.layers.attention import Score
 from keras_apps.layers.decoding import Decoded, decode
-from keras_apps.layers.optimizers import moving_average
+from keras_apps.layers.optimizers import FusedAdam, moving_average
 from keras_apps.layers.recurrent import SequencePooling, recurrent_layer
 from keras_apps.layers.recurrent_decoder import RecurrentDecoder
 from keras_apps.layers.schedules import InverseSquareRoot
@@ -275,7 +275,7 @@ class Translator(ServableModel):
         self.label_smoothing = label_smoothing
         schedule = InverseSquareRoot(learning_rate, warmup_steps)
         super().compile(
-            keras.optimizers.Adam(schedule, beta_2=0.98, **moving_average(averaging)),
+            FusedAdam(schedule, beta_2=0.98, **moving_average(averaging)),
             ["loss", "accuracy"],
             xla=xla,
             clip_norm=clip_norm,

@@ -112,6 +112,9 @@ class EpochRecorder(keras.callbacks.Callback):
         phase: index of the model's phase.
         history: rows of the epochs done before; added to.
         patience: epochs without a better score before stopping; 0 for never.
+
+    Attributes:
+        best: the best model, as it was saved; None where no epoch so far was better than those done before.
     """
 
     def __init__(self, run: RunDirectory, phase: int, history: list[dict[str, Any]], patience: int):
@@ -120,7 +123,7 @@ class EpochRecorder(keras.callbacks.Callback):
         self.phase = phase
         self.history = history
         self.patience = patience
-        self._best: ServableModel | None = None
+        self.best: ServableModel | None = None
 
     @property
     def rows(self) -> list[dict[str, Any]]:
@@ -181,11 +184,11 @@ class EpochRecorder(keras.callbacks.Callback):
     def _keep_best(self) -> None:
         with self.model.averaged_weights():
             # Built once: that takes longer than an epoch of little data.
-            if self._best is None:
-                self._best = self.model.snapshot()
+            if self.best is None:
+                self.best = self.model.snapshot()
             else:
-                self._best.set_weights(self.model.get_weights())
-        self._best.save_for_inference(self.run.model_file)
+                self.best.set_weights(self.model.get_weights())
+        self.best.save_for_inference(self.run.model_file)
 
 
 class Curves(keras.callbacks.Callback):

@@ -33,6 +33,7 @@ def draw_curves(history: list[dict[str, Any]], path: Path) -> None:
     FigureCanvasAgg(figure)
     epochs = range(1, len(history) + 1)
     starts = [n for n in range(1, len(history)) if history[n]["phase"] != history[n - 1]["phase"]]
+    explained = set()
     for index, metric in enumerate(metrics):
         axes = figure.add_subplot(rows, columns, index + 1)
         for key, label, colour in ((metric, "training", "tab:blue"), (f"val_{metric}", "validation", "tab:orange")):
@@ -41,10 +42,14 @@ def draw_curves(history: list[dict[str, Any]], path: Path) -> None:
                 axes.plot(*zip(*points, strict=True), marker="o", markersize=3, label=label, color=colour)
         for start in starts:
             axes.axvline(start + 0.5, color="grey", linewidth=0.8, linestyle="--")
-        axes.set_title(metric.replace("_", " "))
+        # Where y is given, matplotlib does not look at all else in the panel for a place.
+        axes.set_title(metric.replace("_", " "), y=1.0)
         axes.set_xlabel("epoch")
         axes.set_xlim(0.5, len(history) + 0.5)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.grid(alpha=0.3)
-        axes.legend()
+        labels = {line.get_label() for line in axes.lines if not line.get_label().startswith("_")}
+        if not labels <= explained:
+            axes.legend()
+            explained |= labels
     figure.savefig(path, dpi=110)

@@ -34,6 +34,8 @@ from keras_apps.training.run_directory import RunDirectory
 logger = logging.getLogger(__name__)
 
 
+# AutoGraph would rewrite every function that data pass through, which takes a second or two, and none needs it.
+@tf.autograph.experimental.do_not_convert
 def train(
     model_class: type[ServableModel],
     splits: Splits,
@@ -121,12 +123,13 @@ def _train(
             network = _begin(model_class, splits, model, config, init_from, own)
             progress = checkpoints.Progress(0, 0, [], network.get_config())
     xla = hardware.choose_xla(config.xla, model_class)
+    best = None
     for phase in range(progress.phase, len(network.phases)):
         resumed = latest is not None and phase == progress.phase
         if phase > 0 and not resumed:
             hardware.wait_for_all(strategy)
             # The best of the phase before, which need not be its last.
-            network.inherit(model_class.load(run.model_file))
+            network.inherit(best or model_class.load(run.model_file))
         with strategy.scope():
             network.begin_phase(network.phases[phase])
             network.compile(**compile, xla=xla, steps_per_execution=config.steps_per_execution)
@@ -136,15 +139,13 @@ def _train(
             progress = checkpoints.Progress(phase, 0, progress.history, network.get_config())
             checkpoints.save_checkpoint(own.checkpoints, network, progress)
         # Outside the scope, so that what is made of the model to be saved is of this process alone.
-        _fit_phase(network, splits, own, config, phase, progress)
+        best = _fit_phase(network, splits, own, config, phase, progress)
     if not network.phases:
         # There is nothing to fit: it is what it was made, and what `adapt` read.
         network.save_for_inference(own.model_file)
     hardware.wait_for_all(strategy)
-    best = model_class.load(run.model_file)
-    if splits.validation is not None:
-        prepared = pipeline.prepare(best, splits.validation, training=False)
-        best.calibrate(best.batches(prepared, config.batch_size, training=False))
+    best = best or model_class.load(run.model_file)
+    if splits.validation is not None and best.calibrate(splits.validation, config.batch_size):
         hardware.wait_for_all(strategy)
         best.save_for_inference(own.model_file)
     hardware.wait_for_all(strategy)
@@ -180,7 +181,8 @@ def _fit_phase(
     config: TrainingConfig,
     phase: int,
     progress: checkpoints.Progress,
-) -> None:
+) -> ServableModel | None:
+    """Returns the best model of the phase, as it was saved; None where it is of an epoch before this call."""
     prepared = pipeline.prepare(network, splits.train, training=True)
     an_epoch = network.batches(prepared, config.batch_size, training=True)
     steps = pipeline.count_steps(an_epoch, config.steps_per_epoch)
@@ -230,6 +232,7 @@ def _fit_phase(
         raise
     if phase == len(network.phases) - 1:
         run.write_curves(progress.history)
+    return recorder.best
 
 
 def _say(run: RunDirectory, message: str) -> None:

@@ -126,9 +126,8 @@ def test_calibration_makes_a_boastful_model_modest():
     model = SentimentClassifier(units=2, vocabulary=["good"], class_names=["neg", "pos"])
     model.head.kernel.assign(np.zeros(model.head.kernel.shape))
     model.head.bias.assign([-5.0, 5.0])
-    prepared = examples(texts, labels).map(lambda e: model.prepare(e, training=False))
     assert model.measure(examples(texts, labels))["calibration_error"] == pytest.approx(0.25, abs=0.01)
-    model.calibrate(model.batches(prepared, 8, training=False))
+    assert model.calibrate(examples(texts, labels), 8)
     assert float(model.serve(text=["good"])["score"][0]) == pytest.approx(0.75, abs=0.01)
     assert model.measure(examples(texts, labels))["calibration_error"] < 0.01
 

@@ -158,8 +158,7 @@ def trained(examples):
 def test_probability_and_threshold_are_calibrated_on_other_characters(trained):
     unseen = characters(4, 8, 20, seed=9)
     assert trained.unknown.numpy().tolist() == [np.finfo(np.float32).min, 1, 0]
-    ready = prepared(trained, unseen)
-    trained.calibrate(trained.batches(ready, 64, False))
+    assert trained.calibrate(unseen)
     threshold, accepts, rejects = trained.unknown.numpy()
     assert -1 < threshold < 1 and accepts == pytest.approx(rejects, abs=0.05) and 0 < accepts < 0.5
     # As many pairs of one class as of two: what is held for as likely as not is so.
