@@ -47,7 +47,7 @@ SHORT = "--epochs 1 --steps_per_epoch 1 --batch_size 4"
 SMALL = {
     "sentiment": "--units 4 --embedding_dim 4",
     "translation": "--units 8 --embedding_dim 4 --heads 2 --feedforward_units 8 --vocabulary_size 330 --depth 1",
-    "captioning": "--encoder scratch --units 8 --embedding_dim 4 --heads 2 --feedforward_units 8 --image_size 32 --max_length 8",
+    "captioning": "--encoder scratch --depth 1 --units 8 --embedding_dim 4 --heads 2 --feedforward_units 8 --image_size 32 --max_length 8",
     "pix2pix": "--filters 4 --height 32 --width 32",
     "text_to_image": "--filters 4 --discriminator_filters 4 --image_size 16",
     "face_aging": "--filters 4 --discriminator_filters 4 --observer_filters 4 --image_size 32",

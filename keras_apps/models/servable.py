@@ -455,14 +455,14 @@ class ServableModel(keras.Model):
             signature: one of `signatures()`.
             **inputs: the raw inputs by name, batch first.
         """
+        asked = self.signatures()[signature]
         if getattr(self, "_answers", None) is None:
-            self._answers = {
-                name: tf.function(each.function(xla=False), input_signature=[dict(each.inputs)], autograph=False)
-                for name, each in self.signatures().items()
-            }
-        specs = self.signatures()[signature].inputs
+            self._answers = {}
+        if signature not in self._answers:
+            function = tf.function(asked.function(xla=False), input_signature=[dict(asked.inputs)], autograph=False)
+            self._answers[signature] = function
         return self._answers[signature](
-            {name: tf.convert_to_tensor(inputs[name], dtype=spec.dtype) for name, spec in specs.items()}
+            {name: tf.convert_to_tensor(inputs[name], dtype=spec.dtype) for name, spec in asked.inputs.items()}
         )
 
 

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import importlib.util
 import logging
+import random
 import sys
 import tempfile
 from pathlib import Path
@@ -30,6 +31,9 @@ from keras_apps.training.callbacks import (
 )
 from keras_apps.training.config import TrainingConfig
 from keras_apps.training.run_directory import RunDirectory
+
+# TensorFlow's own where nobody has set one.
+_TENSORFLOW_SEED = 87654321
 
 logger = logging.getLogger(__name__)
 
@@ -110,8 +114,11 @@ def _train(
     strategy: tf.distribute.Strategy,
 ) -> ServableModel:
     """Reads what is in `run`, and writes to `own`."""
-    # For what has no seed of its own. Not 0: beside that, tf.data's shuffle can't take its seed from a tensor.
-    keras.utils.set_random_seed(config.seed + 1)
+    # Layers without a seed draw one by this.
+    random.seed(config.seed)
+    # It has a part in how tf.data shuffles. To set it takes from SentencePiece, in any model, what that has read.
+    if tf.compat.v1.get_seed(0)[0] != _TENSORFLOW_SEED:
+        tf.random.set_seed(_TENSORFLOW_SEED)
     latest = checkpoints.latest_checkpoint(run.checkpoints)
     progress = checkpoints.read_progress(latest) if latest else None
     hardware.wait_for_all(strategy, progress.phase + len(progress.history) if progress else 0)

@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from keras_apps.data.splits import Splits
 from keras_apps.errors import UserError
+from keras_apps.layers.tokenizers import SubwordTokenizer
 from keras_apps.models.sentiment import SentimentClassifier
 from keras_apps.models.servable import ServableModel
 from keras_apps.training.callbacks import StopOnNaN
@@ -170,6 +171,21 @@ def test_seeds_decide(splits, tmp_path):
     first = weights("a", 1)
     np.testing.assert_array_equal(first, weights("b", 1))
     assert not np.array_equal(first, weights("c", 2))
+
+
+def test_other_models_keep_their_subwords_and_what_others_seeded_changes_nothing(tmp_path):
+    words = [f"{a}{b}" for a in ("good", "bad", "old", "new") for b in ("film", "plot", "cast", "scene")] * 20
+    tokenizer = SubwordTokenizer(SubwordTokenizer.learn(words, 300))
+    splits = Splits(train=tf.data.Dataset.from_tensor_slices({"x": [1.0, 2.0, 3.0, 4.0, 5.0]}))
+
+    def numbers(run):
+        model = train(TwoPhases, splits, tmp_path / run, config=TrainingConfig(epochs=2, batch_size=1))
+        return [float(number) for number in model.numbers]
+
+    first = numbers("first")
+    assert tokenizer.detokenize(tokenizer.tokenize(tf.constant(["goodfilm"])).to_tensor()) == ["goodfilm"]
+    tf.random.set_seed(0)
+    assert numbers("second") == first
 
 
 def test_classes_that_only_validation_has_do_not_stop_a_training(splits, tmp_path):
