@@ -30,6 +30,28 @@ def test_strings_pass_by_the_core():
         assert answer["answer"].numpy().tolist() == [b"ab4", b"c2"]
 
 
+def test_only_the_signature_that_is_asked_is_traced():
+    inputs = {"x": tf.TensorSpec([None], tf.float32)}
+
+    def same(tensors):
+        return tensors
+
+    def broken(tensors):
+        raise AssertionError("traced")
+
+    class Two(ServableModel):
+        def signatures(self):
+            return {
+                "serving_default": Signature(inputs, same, lambda dense: {"twice": 2 * dense["x"]}, same, []),
+                "other": Signature(inputs, same, broken, same, []),
+            }
+
+    model = Two()
+    assert model.serve(x=[1.0, 2.0])["twice"].numpy().tolist() == [2, 4]
+    with pytest.raises(AssertionError, match="traced"):
+        model.serve("other", x=[1.0])
+
+
 class Bucketed(ServableModel):
     bucket_boundaries = (2, 4)
 

@@ -226,7 +226,7 @@ def test_colours_are_kept_when_answering(searcher, keep_colours):
 
 def test_one_network_learns_any_of_a_few_styles():
     model = small(method="arbitrary", filters=8)
-    history = fit(model, "transfer", 40, learning_rate=5e-3)
+    history = fit(model, "transfer", 24, learning_rate=5e-3)
     assert history[-1]["loss"] < 0.7 * history[0]["loss"]
     one, other = (made(model, picture(64, 64), picture(64, 64, n)) for n in (1, 2))
     assert np.abs(one - other).mean() > 5

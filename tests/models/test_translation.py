@@ -97,24 +97,6 @@ def test_explains_each_word_with_weights_over_the_source(translator):
     assert "explain" not in Translator(**SMALL, tokenizer="words", attention="none", vocabulary=["a"]).signatures()
 
 
-def test_xla_gives_the_same_gradients_and_answers(translator):
-    prepared = examples().map(lambda e: translator.prepare(e, training=True))
-    batch = next(iter(prepared.padded_batch(5)))
-    tokens = tf.constant(30.0)
-    translator.compile(xla=False)
-    plain_losses, plain = tf.function(translator.losses_and_gradients, autograph=False)(batch, tokens)
-    translator.compile(xla=True)
-    losses, compiled = translator.accelerate(translator.losses_and_gradients)(batch, tokens)
-    np.testing.assert_allclose(plain_losses["loss"], losses["loss"], rtol=1e-3, atol=1e-4)
-    for ours, theirs in zip(plain, compiled, strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-4)
-    signature = translator.signatures()["serving_default"]
-    request = {"text": tf.constant([source for source, _ in PAIRS])}
-    answers = [tf.function(signature.function(xla), autograph=False)(request) for xla in (False, True)]
-    np.testing.assert_array_equal(answers[0]["text"], answers[1]["text"])
-    np.testing.assert_allclose(answers[0]["score"], answers[1]["score"], atol=1e-4)
-
-
 def test_padding_counts_neither_in_loss_nor_in_accuracy(translator):
     prepared = examples().map(lambda e: translator.prepare(e, training=False))
     batch = next(iter(prepared.padded_batch(5)))
