@@ -14,8 +14,6 @@ import simple_parsing
 
 from keras_apps.errors import UserError
 
-_TEXT_NAMES = ("text", "sentence", "review", "source", "caption", "comment", "content", "message")
-
 
 def repeated(kind: type) -> Any:
     """The field of a flag that may be given several times."""
@@ -100,9 +98,10 @@ def _requests(paths: Iterable[str]) -> Iterator[tuple[dict[str, Any], dict[str, 
 
 
 def _column(file: str, key: str | None) -> Iterator[str]:
-    from keras_apps.data.tables import BadRows, Column, read_table
+    from keras_apps.data.tables import CAPTION_NAMES, SOURCE_NAMES, TEXT_NAMES, BadRows, Column, read_table
 
-    for _, (text,) in read_table(file, [Column(_TEXT_NAMES, "--text_key", key)], BadRows(0)):
+    names = (*TEXT_NAMES, *SOURCE_NAMES, *CAPTION_NAMES)
+    for _, (text,) in read_table(file, [Column(names, "--text_key", key)], BadRows(0)):
         yield text
 
 

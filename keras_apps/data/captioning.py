@@ -25,13 +25,12 @@ from keras_apps.data import demo_scenes
 from keras_apps.data.folders import SPLITS, Folder, named_tables, only
 from keras_apps.data.pictures import IMAGE_NAMES, Finder, Pictures, Rows, chosen, complete, dataset, decoded, encoded
 from keras_apps.data.splits import Splits, check_fractions
-from keras_apps.data.tables import BadRows, Column, read_lines, read_table
+from keras_apps.data.tables import CAPTION_NAMES, BadRows, Column, read_lines, read_table
 from keras_apps.data.tfds_source import prepared
 from keras_apps.errors import UserError
 
 logger = logging.getLogger(__name__)
 
-CAPTION_NAMES = ("caption", "captions", "captions/text", "text", "sentence", "comment", "description")
 LAYOUTS = (
     "a folder or .tar with pictures and captions.csv (image, caption; or .tsv, .jsonl), or train/captions.csv and so "
     "on; with Flickr8k.token.txt and its lists of pictures; or with Karpathy's dataset_flickr8k.json or the like"

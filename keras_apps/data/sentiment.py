@@ -14,7 +14,7 @@ import tensorflow as tf
 from keras_apps.data import demo_reviews, grouping
 from keras_apps.data.folders import Folder, class_files, split_tables
 from keras_apps.data.splits import Splits, check_carved, check_fractions, check_given
-from keras_apps.data.tables import MAX_FIELD, BadRows, Column, read_table, table_format
+from keras_apps.data.tables import MAX_FIELD, TEXT_NAMES, BadRows, Column, read_table, table_format
 from keras_apps.data.tfds_source import prepared
 from keras_apps.errors import UserError
 
@@ -23,7 +23,6 @@ logger = logging.getLogger(__name__)
 if TYPE_CHECKING:
     import tensorflow_datasets as tfds
 
-TEXT_NAMES = ("text", "sentence", "review", "comment", "content", "description", "body", "message", "tweet", "phrase")
 LABEL_NAMES = ("label", "class", "sentiment", "category", "target", "polarity")
 LAYOUTS = (
     "a .csv, .tsv or .jsonl table; a folder or .tar with train.csv (and dev.csv, test.csv); "

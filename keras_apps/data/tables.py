@@ -25,6 +25,10 @@ from keras_apps.errors import UserError, brief, printable, shortened
 logger = logging.getLogger(__name__)
 
 FORMATS = ("csv", "tsv", "jsonl")
+# What a column of texts goes by, in training and where answers are asked.
+TEXT_NAMES = ("text", "sentence", "review", "comment", "content", "description", "body", "message", "tweet", "phrase")
+SOURCE_NAMES = ("source", "src", "source_text", "source_sentence")
+CAPTION_NAMES = ("caption", "captions", "captions/text", "text", "sentence", "comment", "description")
 MAX_BYTES = 8 * 2**30
 MAX_FIELD = 2**24
 _REPORTED = 5

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from keras_apps.data import captioning, demo_flowers
 from keras_apps.data.splits import Splits, check_fractions
-from keras_apps.data.tables import Column
+from keras_apps.data.tables import CAPTION_NAMES, Column
 from keras_apps.errors import UserError
 
 
@@ -49,7 +49,7 @@ def load(
         return captioning.drawn(demo_flowers, split_seed)
     if data.startswith("tfds:"):
         image = Column(captioning.IMAGE_NAMES, "--image_key", image_key)
-        caption = Column(captioning.CAPTION_NAMES, "--caption_key", caption_key)
+        caption = Column(CAPTION_NAMES, "--caption_key", caption_key)
         name = data.removeprefix("tfds:")
         return captioning.load_tfds(name, image, caption, written_or_class_names, fractions, split_seed)
     return captioning.load(

@@ -18,13 +18,12 @@ import tensorflow as tf
 from keras_apps.data import demo_translation, grouping
 from keras_apps.data.folders import SPLITS, Folder, split_files, split_tables
 from keras_apps.data.splits import Splits, check_carved, check_fractions, check_given
-from keras_apps.data.tables import BadRows, Column, read_lines, read_table, table_format
+from keras_apps.data.tables import SOURCE_NAMES, BadRows, Column, read_lines, read_table, table_format
 from keras_apps.data.tfds_source import prepared
 from keras_apps.errors import UserError
 
 logger = logging.getLogger(__name__)
 
-SOURCE_NAMES = ("source", "src", "source_text", "source_sentence")
 TARGET_NAMES = ("target", "tgt", "trg", "target_text", "target_sentence")
 LAYOUTS = (
     "a table of pairs (.tsv, with or without a header, .csv or .jsonl); a Moses prefix, as corpus/train for "

@@ -14,6 +14,7 @@ import pytest
 
 from apps import inputs, runner
 from apps.command_line import all_apps
+from keras_apps.data import tables
 from keras_apps.errors import UserError
 from keras_apps.models.adversarial import AdversarialModel
 from keras_apps.training.config import TrainingConfig
@@ -411,3 +412,9 @@ def test_texts_of_a_table(tmp_path):
         assert list(inputs.texts(inputs.TextFlags(input=str(table), text_key=key))) == expected
     with pytest.raises(UserError, match=r"no column 'w'.*--text_key"):
         list(inputs.texts(inputs.TextFlags(input=str(table), text_key="w")))
+
+
+@pytest.mark.parametrize("name", [*tables.TEXT_NAMES, *tables.SOURCE_NAMES, *tables.CAPTION_NAMES])
+def test_a_column_that_training_finds_is_found_where_answers_are_asked(tmp_path, name):
+    (tmp_path / "asked.csv").write_text(f"id,{name.title()}\n1,fine\n")
+    assert list(inputs.texts(inputs.TextFlags(input=str(tmp_path / "asked.csv")))) == ["fine"]
