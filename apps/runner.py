@@ -16,6 +16,7 @@ import simple_parsing
 from absl import app as absl_app
 from absl import flags, logging
 from absl.flags import argparse_flags
+from simple_parsing.helpers.custom_actions import BooleanOptionalAction
 
 from apps import verbs
 from keras_apps.errors import UserError, brief, printable
@@ -189,7 +190,7 @@ class HelpFormatter(simple_parsing.SimpleHelpFormatter):
         super().start_section(None if (heading or "").endswith("']") else heading)
 
     def _format_args(self, action: argparse.Action, default_metavar: str) -> str:
-        # Of a flag that may be None simple_parsing would have it that its value may be left out.
+        # A switch may be given without a value; to say so in brackets within brackets helps nobody.
         return super()._format_args(action, default_metavar).strip("[]")
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
@@ -202,6 +203,13 @@ class Parser(argparse_flags.ArgumentParser, simple_parsing.ArgumentParser):
 
     def __init__(self, **kwargs: Any):
         super().__init__(allow_abbrev=False, formatter_class=HelpFormatter, **kwargs)
+
+    def _parse_known_args(self, *arguments: Any, **options: Any) -> tuple[argparse.Namespace, list[str]]:
+        # Of a flag that may be None simple_parsing would have it that its value may be left out.
+        for action in self._actions:
+            if action.nargs == "?" and not isinstance(action, BooleanOptionalAction):
+                action.nargs = None
+        return super()._parse_known_args(*arguments, **options)
 
     def error(self, message: str) -> None:
         """Prints what is wrong and exits with status 2."""

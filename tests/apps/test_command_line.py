@@ -405,6 +405,16 @@ def test_a_flag_that_is_none(arguments, said):
     assert result.stderr == f"error: {said}; see keras-apps sentiment {arguments[0]} --help\n"
 
 
+@pytest.mark.parametrize("given", [["--beams"], ["--beams", "--n_best"], ["--text_key"]])
+def test_a_flag_without_its_value(given):
+    result = run("translation", "predict", "--text", "A dog.", *given)
+    assert result.returncode == 2
+    assert (
+        result.stderr
+        == f"error: argument {given[0]}: expected one argument; see keras-apps translation predict --help\n"
+    )
+
+
 def test_texts_of_a_table(tmp_path):
     table = tmp_path / "reviews.csv"
     table.write_text('review,label,words\n"fine, really",pos,a\ndull,neg,b\n')
