@@ -9,7 +9,15 @@ from benchmarks.captioning_training import Contender, Work, step_table
 from benchmarks.translation_training import rounds_of_steps
 from keras_apps.errors import UserError
 
-FLAGS = {"encoder_weights": "", "image_size": 48, "units": 8, "embedding_dim": 8}
+FLAGS = {
+    "encoder_weights": "",
+    "image_size": 48,
+    "units": 8,
+    "embedding_dim": 8,
+    "heads": 2,
+    "feedforward_units": 8,
+    "depth": 1,
+}
 
 
 @pytest.fixture
