@@ -4,8 +4,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # What is compiled here runs a few times on little.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 if "PYTEST_XDIST_WORKER" in os.environ:
-    # There are as many workers as cores; more threads only wait for each other.
+    # There are as many workers as cores; more threads only wait for each other, those of BLAS and OpenMP by spinning.
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import json
 import random
