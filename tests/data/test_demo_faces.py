@@ -1,5 +1,4 @@
 import dataclasses
-import time
 from collections import defaultdict
 
 import numpy as np
@@ -86,11 +85,3 @@ def test_identity_survives_age(measured):
     different = np.sort(alike[~same])
     area_under_curve = np.searchsorted(different, alike[same]).mean() / len(different)
     assert area_under_curve > 0.85
-
-
-def test_it_is_fast(parts):
-    started = time.process_time()
-    for face in parts["train"][:100]:
-        draw(face)
-    # 2 ms each on an idle machine.
-    assert (time.process_time() - started) / 100 < 0.01

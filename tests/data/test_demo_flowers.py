@@ -1,4 +1,3 @@
-import time
 from collections import Counter
 
 import numpy as np
@@ -104,11 +103,3 @@ def test_pictures_of_one_flower_differ_and_the_seed_decides(parts):
     np.testing.assert_array_equal(images[0], images[1])
     assert np.abs(images[0].astype(int) - images[2]).mean() > 5
     assert generate(0) == parts and generate(1)["validation"] != parts["validation"]
-
-
-def test_it_is_fast(parts):
-    started = time.process_time()
-    for picture in parts["train"][:100]:
-        draw(picture)
-    # 2 ms each on an idle machine.
-    assert (time.process_time() - started) / 100 < 0.008

@@ -1,5 +1,4 @@
 import re
-import time
 from collections import Counter
 
 import pytest
@@ -25,9 +24,7 @@ def test_sizes_balance_and_no_repeats(parts):
 
 
 def test_the_seed_decides(parts):
-    started = time.monotonic()
     assert generate(0) == parts
-    assert time.monotonic() - started < 5
     assert generate(1)["train"] != parts["train"]
 
 

@@ -1,5 +1,4 @@
 import re
-import time
 from collections import Counter
 
 import pytest
@@ -46,9 +45,7 @@ def test_sizes_lengths_and_no_source_twice(parts):
 
 
 def test_the_seed_decides(parts, other):
-    started = time.process_time()
     assert generate(0) == parts
-    assert time.process_time() - started < 3
     assert other["train"] != parts["train"]
 
 

@@ -2,7 +2,6 @@ import gzip
 import json
 import os
 import tarfile
-import time
 from pathlib import Path
 
 import pytest
@@ -216,10 +215,8 @@ def test_sst2_folder():
 
 @pytest.mark.shared_data
 @pytest.mark.skipif(not (SHARED / "imdb").is_dir(), reason=f"no {SHARED}; set KERAS_APPS_SHARED_DATA")
-def test_imdb_is_read_and_grouped_quickly():
-    started = time.monotonic()
+def test_imdb_is_read_and_grouped():
     splits = sentiment.load(SHARED / "imdb" / "train.jsonl.gz")
-    assert time.monotonic() - started < 60
     assert sizes(splits) == pytest.approx([20000, 2500, 2500], abs=25)
     validation = rows(splits.validation)
     assert sum(label == "pos" for _, label in validation) == pytest.approx(1250, abs=25)

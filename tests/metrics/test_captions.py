@@ -1,7 +1,6 @@
 import json
 import math
 import random
-import time
 from collections import Counter
 
 import pytest
@@ -181,14 +180,3 @@ def test_silent_captions_score_nothing():
     assert all(
         report[name] == 0 for name in ("bleu_1", "cider_d", "rouge_l", "distinct_1", "distinct_2", "mean_length")
     )
-
-
-def test_a_thousand_pictures_take_seconds():
-    draw = random.Random(0)
-    vocabulary = [f"word{n}" for n in range(2000)]
-    caption = lambda: " ".join(draw.choices(vocabulary, k=12))  # noqa: E731
-    references = [[caption() for _ in range(5)] for _ in range(1000)]
-    hypotheses = [caption() for _ in references]
-    start = time.process_time()
-    caption_report(hypotheses, references)
-    assert time.process_time() - start < 3
