@@ -22,6 +22,12 @@ class Splits:
     test: tf.data.Dataset | None = None
     left_out: tf.data.Dataset | None = None
 
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            examples = getattr(self, field.name)
+            if examples is not None:
+                object.__setattr__(self, field.name, without_tuning(examples))
+
     def split(self, name: str) -> tf.data.Dataset:
         """Returns one part by name, or with `all` those that exist, one after the other.
 
@@ -38,6 +44,18 @@ class Splits:
         if name not in there:
             raise UserError(f"the data has no split {name!r}; choose one of {', '.join([*there, 'all'])}")
         return there[name]
+
+
+def without_tuning(examples: tf.data.Dataset) -> tf.data.Dataset:
+    """The same, without TensorFlow's search for the best parallelism of it and of all that is made of it.
+
+    The thread that searches may not notice that nobody reads any more, and then whoever ends waits for it: for seconds
+    after a short training, for up to a minute after a long one. What is left to `tf.data.AUTOTUNE` is done by as many
+    threads as there are cores, at most 16.
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return examples.with_options(options)
 
 
 def check_fractions(validation_fraction: float, test_fraction: float) -> dict[str, float]:

@@ -8,6 +8,7 @@ import numpy as np
 import psutil
 import tensorflow as tf
 
+from keras_apps.data.splits import without_tuning
 from keras_apps.errors import UserError
 from keras_apps.models.servable import ServableModel, Tensors, examples_in
 from keras_apps.training.features import with_features
@@ -17,6 +18,8 @@ logger = logging.getLogger(__name__)
 # Of the machine's memory, what one cached data set may take.
 _CACHE_SHARE = 0.25
 _SAMPLE = 64
+# Batches that wait while a step is taken.
+_AHEAD = 4
 # A phase starts its seeds here; no run has as many epochs.
 _SEEDS_PER_PHASE = 100_000
 
@@ -46,6 +49,7 @@ def count_steps(batches: tf.data.Dataset, limit: int) -> int:
 
 def counted(batches: tf.data.Dataset) -> tf.data.Dataset:
     """The same batches, their number known, if need be by going through them once."""
+    batches = without_tuning(batches)
     if int(batches.cardinality()) >= 0:
         return batches
     count = batches.reduce(np.int64(0), lambda so_far, _: so_far + 1)
@@ -86,7 +90,7 @@ def epochs_of_batches(
     def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
         return model.batches(prepared, batch_size, training=True, seed=first + epoch).repeat().take(steps)
 
-    return tf.data.Dataset.range(epochs.start, epochs.stop).flat_map(one_epoch).prefetch(tf.data.AUTOTUNE)
+    return without_tuning(tf.data.Dataset.range(epochs.start, epochs.stop)).flat_map(one_epoch).prefetch(_AHEAD)
 
 
 def shared(

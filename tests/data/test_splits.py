@@ -12,3 +12,11 @@ def test_split_by_name_and_all_in_order():
     assert int(splits.split("all").cardinality()) == 5
     with pytest.raises(UserError, match="no split 'validation'; choose one of train, test, all"):
         splits.split("validation")
+
+
+def test_what_is_made_of_a_part_is_not_tuned_but_runs_in_parallel():
+    splits = Splits(train=tf.data.Dataset.range(40), validation=tf.data.Dataset.range(2))
+    assert splits.test is None
+    made = splits.split("all").map(lambda number: number + 1, tf.data.AUTOTUNE).shuffle(42).batch(4)
+    assert made.options().autotune.enabled is False
+    assert sorted(made.unbatch().as_numpy_iterator()) == sorted([*range(1, 41), 1, 2])

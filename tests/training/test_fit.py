@@ -54,6 +54,18 @@ def test_a_run_directory_holds_what_a_person_wants(splits, tmp_path):
     assert float(again.branch_scales[0]) != 1.0
 
 
+def test_no_thread_is_waited_for_that_tunes_the_input(splits, tmp_path, monkeypatch):
+    class Given(Exception):
+        pass
+
+    def fit(self, batches, validation_data, **arguments):
+        raise Given([each.options().autotune.enabled for each in (batches, validation_data)])
+
+    monkeypatch.setattr(SentimentClassifier, "fit", fit)
+    with pytest.raises(Given, match=r"\[False, False\]"):
+        train(SentimentClassifier, splits, tmp_path, model=TINY)
+
+
 def test_the_best_epoch_is_kept_and_patience_ends_the_run(splits, tmp_path):
     """Validation labels turned round: the longer it trains the worse it scores, so the first epoch is the best."""
     turned = splits.validation.map(lambda e: e | {"label": tf.where(e["label"] == "pos", "neg", "pos")})
