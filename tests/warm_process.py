@@ -44,8 +44,6 @@ def run(
 
 def in_passing() -> None:
     """Makes short work of a command that is not run for its score nor its speed; for `before`."""
-    import tensorflow as tf
-
     from keras_apps.data import (
         demo_facades,
         demo_faces,
@@ -58,8 +56,14 @@ def in_passing() -> None:
 
     for demo in (demo_facades, demo_faces, demo_flowers, demo_reviews, demo_scenes, demo_textures, demo_translation):
         demo.SIZES = {part: min(size, 40) for part, size in demo.SIZES.items()}
-    # To optimise a graph takes longer than to run it once.
-    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+    optimise_graphs(False)
+
+
+def optimise_graphs(wanted: bool) -> None:
+    """That takes longer than to run a graph once."""
+    import tensorflow as tf
+
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": not wanted})
 
 
 def start(

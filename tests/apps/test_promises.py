@@ -275,6 +275,14 @@ TASKS = {
 }  # fmt: skip
 
 
+@pytest.fixture(scope="module", autouse=True)
+def graphs_as_they_are_traced():
+    """But for those of an export, which answers elsewhere."""
+    warm_process.optimise_graphs(False)
+    yield
+    warm_process.optimise_graphs(True)
+
+
 @pytest.fixture(scope="module", params=TASKS)
 def name(request):
     return request.param
@@ -397,6 +405,7 @@ def answer_and_fit(name, model_file, version, run_dir):
     found |= {
         ("keras", signature): outputs for signature, outputs in answers_of(app.model_class().load(model_file), task)
     }
+    warm_process.optimise_graphs(False)
     fit(app, task, run_dir, distribute="mirrored", xla="on")
     return found
 
