@@ -26,6 +26,23 @@ APPS = sorted(all_apps())
 # Flags and the Python API.
 
 
+@pytest.fixture(scope="module")
+def demo_run(command, tmp_path_factory):
+    """A sentiment model trained on the demo reviews through the command line: quality, export and answers hang on it."""
+    run_dir = tmp_path_factory.mktemp("runs") / "demo"
+    flags = ["--units", 32, "--embedding_dim", 32, "--learning_rate", 4e-3, "--averaging", 0.9, "--epochs", 8]
+    command("sentiment", "train", "--run_dir", run_dir, "--ngram_buckets", 4096, *flags)
+    return run_dir
+
+
+@pytest.fixture(scope="module")
+def demo_export(command, demo_run, tmp_path_factory):
+    """The folder of exports with one version of the demo model in it."""
+    saved_models = tmp_path_factory.mktemp("saved_models")
+    command("sentiment", "export", "--model", demo_run, "--saved_models", saved_models, "--server_xla")
+    return saved_models
+
+
 @pytest.mark.parametrize("name", APPS)
 def test_flags_are_the_arguments_of_the_python_api(name):
     app = all_apps()[name]

@@ -53,10 +53,23 @@ print(json.dumps(answers, default=lambda value: value.decode()))
 
 
 @pytest.fixture(scope="module")
-def elsewhere(demo_run, demo_export, tmp_path_factory):
-    """What the export answers in a new process, moved to another folder, the original hidden from it."""
+def model():
+    return tiny_model()
+
+
+@pytest.fixture(scope="module")
+def exported(model, tmp_path_factory):
+    """The folder of exports with one version of the model in it."""
+    saved_models = tmp_path_factory.mktemp("saved_models")
+    export(model, saved_models, "sentiment", server_xla=True)
+    return saved_models
+
+
+@pytest.fixture(scope="module")
+def elsewhere(exported, tmp_path_factory):
+    """What the export answers in a new process, copied to another folder."""
     moved = tmp_path_factory.mktemp("elsewhere") / "some model"
-    shutil.copytree(demo_export / "sentiment" / "1", moved)
+    shutil.copytree(exported / "sentiment" / "1", moved)
     result = subprocess.run(
         [sys.executable, "-c", ELSEWHERE, moved, json.dumps(TEXTS)],
         cwd=moved.parent,
@@ -72,10 +85,10 @@ def elsewhere(demo_run, demo_export, tmp_path_factory):
 @pytest.mark.parametrize("signature", ["serving_default", "explain"])
 @pytest.mark.parametrize("suffix", ["", "_xla"])
 @pytest.mark.parametrize("loader", ["", " in a session"])
-def test_every_signature_answers_elsewhere_as_the_python_model_does(demo_run, elsewhere, signature, suffix, loader):
+def test_every_signature_answers_elsewhere_as_the_python_model_does(model, elsewhere, signature, suffix, loader):
     name = "serving_xla" if (signature, suffix) == ("serving_default", "_xla") else signature + suffix
     answer = elsewhere[name + loader]
-    expected = SentimentClassifier.load(demo_run / "model.keras").serve(signature, text=TEXTS)
+    expected = model.serve(signature, text=TEXTS)
     assert answer.keys() == expected.keys()
     for key, value in expected.items():
         if value.dtype == tf.string:
@@ -84,8 +97,8 @@ def test_every_signature_answers_elsewhere_as_the_python_model_does(demo_run, el
             np.testing.assert_allclose(answer[key], value, rtol=1e-4, atol=1e-6)
 
 
-def test_the_folder_holds_what_a_server_and_a_person_need(demo_export, read_json):
-    version = demo_export / "sentiment" / "1"
+def test_the_folder_holds_what_a_server_and_a_person_need(exported, read_json):
+    version = exported / "sentiment" / "1"
     names = {str(path.relative_to(version)) for path in version.rglob("*") if path.is_file()}
     assert {
         "saved_model.pb",
@@ -108,14 +121,14 @@ def test_the_folder_holds_what_a_server_and_a_person_need(demo_export, read_json
     }
 
 
-def test_the_server_batches_to_the_warm_sizes_only(demo_export):
-    batching = (demo_export / "sentiment" / "1" / "batching_params.pbtxt").read_text()
+def test_the_server_batches_to_the_warm_sizes_only(exported):
+    batching = (exported / "sentiment" / "1" / "batching_params.pbtxt").read_text()
     assert re.findall(r"allowed_batch_sizes: (\d+)", batching) == ["1", "8", "64"]
     assert "max_batch_size { value: 64 }" in batching
 
 
-def test_models_config_is_what_the_server_parses(demo_export):
-    config = text_format.Parse((demo_export / "models.config").read_text(), model_server_config_pb2.ModelServerConfig())
+def test_models_config_is_what_the_server_parses(exported):
+    config = text_format.Parse((exported / "models.config").read_text(), model_server_config_pb2.ModelServerConfig())
     (model,) = config.model_config_list.config
     assert (model.name, model.base_path, model.model_platform) == ("sentiment", "/models/sentiment", "tensorflow")
 
@@ -126,8 +139,8 @@ def warmup_records(version):
         yield log.predict_log.request
 
 
-def test_every_warm_up_request_runs_and_covers_all_sizes_and_lengths(demo_export):
-    version = demo_export / "sentiment" / "1"
+def test_every_warm_up_request_runs_and_covers_all_sizes_and_lengths(exported):
+    version = exported / "sentiment" / "1"
     signatures = tf.saved_model.load(str(version)).signatures
     seen = set()
     for request in warmup_records(version):
@@ -202,11 +215,11 @@ def test_a_model_trained_on_a_gpu_serves_on_a_cpu(tmp_path):
         assert tf.saved_model.load(str(version)).signatures["serving_default"](text=tf.constant(["good"]))
 
 
-def test_a_refusal_names_the_bad_element(demo_export):
-    function = tf.saved_model.load(str(demo_export / "sentiment" / "1")).signatures["serving_default"]
+def test_a_refusal_names_the_bad_element(exported):
+    function = tf.saved_model.load(str(exported / "sentiment" / "1")).signatures["serving_default"]
     with pytest.raises(tf.errors.InvalidArgumentError, match="text 2 of the request is empty"):
         function(text=tf.constant(["a", "b", " "]))
 
 
-def test_the_graph_stays_small(demo_export):
-    assert Path(demo_export / "sentiment" / "1" / "saved_model.pb").stat().st_size < 2_000_000
+def test_the_graph_stays_small(exported):
+    assert Path(exported / "sentiment" / "1" / "saved_model.pb").stat().st_size < 2_000_000
