@@ -59,6 +59,14 @@ def in_passing() -> None:
     optimise_graphs(False)
 
 
+def step_by_step() -> None:
+    """The same for a training of one step: to trace it takes longer than to do what it says."""
+    import tensorflow as tf
+
+    in_passing()
+    tf.config.run_functions_eagerly(True)
+
+
 def optimise_graphs(wanted: bool) -> None:
     """That takes longer than to run a graph once."""
     import tensorflow as tf

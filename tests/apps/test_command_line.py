@@ -23,9 +23,6 @@ ROOT = Path(__file__).resolve().parents[2]
 APPS = sorted(all_apps())
 
 
-# Flags and the Python API.
-
-
 @pytest.fixture(scope="module")
 def demo_run(command, tmp_path_factory):
     """A sentiment model trained on the demo reviews through the command line: quality, export and answers hang on it."""
@@ -41,6 +38,9 @@ def demo_export(command, demo_run, tmp_path_factory):
     saved_models = tmp_path_factory.mktemp("saved_models")
     command("sentiment", "export", "--model", demo_run, "--saved_models", saved_models, "--server_xla")
     return saved_models
+
+
+# Flags and the Python API.
 
 
 @pytest.mark.parametrize("name", APPS)
