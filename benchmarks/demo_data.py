@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import argparse
 import functools
+import importlib
 import io
+import pkgutil
 import time
 from collections.abc import Callable
 from typing import Any
@@ -17,38 +19,26 @@ import tensorflow as tf
 from PIL import Image
 
 from benchmarks import timing
-from keras_apps.data import (
-    demo_characters,
-    demo_facades,
-    demo_faces,
-    demo_flowers,
-    demo_reviews,
-    demo_scenes,
-    demo_textures,
-    demo_translation,
-)
+from keras_apps import data
 
-TEXTS = {"demo_reviews": demo_reviews, "demo_translation": demo_translation}
-PICTURES = {
-    "demo_characters": demo_characters,
-    "demo_facades": demo_facades,
-    "demo_faces": demo_faces,
-    "demo_flowers": demo_flowers,
-    "demo_scenes": demo_scenes,
-    "demo_textures": demo_textures,
+SETS = {
+    found.name: importlib.import_module(f"{data.__name__}.{found.name}")
+    for found in pkgutil.iter_modules(data.__path__)
+    if found.name.startswith("demo_")
 }
+"""The modules of generated examples; those of pictures have `draw`."""
 
 
 def row(name: str, count: int) -> list[str]:
     """A row of the table: what it takes to make the whole set, to draw one of its pictures and to decode it instead."""
     began = time.perf_counter()
-    made = (TEXTS | PICTURES)[name].generate(0)
+    made = SETS[name].generate(0)
     seconds = time.perf_counter() - began
     examples = _leaves(made)
     cells = [f"`{name}`", f"{len(examples):,}", f"{seconds:.2f}"]
-    if name in TEXTS:
+    if not hasattr(SETS[name], "draw"):
         return [*cells, *["-"] * 3]
-    draw = PICTURES[name].draw
+    draw = SETS[name].draw
     drawn = _milliseconds(draw, examples[:count])
     files = [_png(draw(each)) for each in examples[:count]]
     decoded = _milliseconds(functools.partial(tf.io.decode_png, channels=3), files)
@@ -61,7 +51,7 @@ def main() -> None:
     args = parser.parse_args()
     print(timing.machine(), end="\n\n")
     header = ["data", "examples", "all thought up, seconds", "a picture drawn, ms", "decoded, ms", "drawn to decoded"]
-    print(timing.table(header, [row(name, args.pictures) for name in TEXTS | PICTURES]))
+    print(timing.table(header, [row(name, args.pictures) for name in SETS]))
 
 
 def _leaves(made: Any) -> list[Any]:

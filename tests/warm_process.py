@@ -44,18 +44,11 @@ def run(
 
 def in_passing() -> None:
     """Makes short work of a command that is not run for its score nor its speed; for `before`."""
-    from keras_apps.data import (
-        demo_facades,
-        demo_faces,
-        demo_flowers,
-        demo_reviews,
-        demo_scenes,
-        demo_textures,
-        demo_translation,
-    )
+    from benchmarks.demo_data import SETS
 
-    for demo in (demo_facades, demo_faces, demo_flowers, demo_reviews, demo_scenes, demo_textures, demo_translation):
-        demo.SIZES = {part: min(size, 40) for part, size in demo.SIZES.items()}
+    for demo in SETS.values():
+        if hasattr(demo, "SIZES"):
+            demo.SIZES = {part: min(size, 40) for part, size in demo.SIZES.items()}
     optimise_graphs(False)
 
 

@@ -26,7 +26,6 @@ WAYS = 20
 """Classes among which one-shot accuracy is measured."""
 _VALIDATION_EPISODES = 50
 _MEASURED_EPISODES = 400
-_EPISODES_AT_ONCE = 16
 _LOOKED_AT = 256
 _MAPPED = 600
 # Numbers that the seed of one draw is apart from the next one's.
@@ -217,7 +216,8 @@ class SiameseNetwork(ServableModel):
             steps = tf.maximum((4 if self.rotations else 1) * count // shown, 1)
         else:
             steps = -(-_VALIDATION_EPISODES // episodes)
-        return tf.data.Dataset.range(steps).map(draw_pairs if by_pairs else draw_episodes, tf.data.AUTOTUNE)
+        drawn = tf.data.Dataset.range(steps).map(draw_pairs if by_pairs else draw_episodes, tf.data.AUTOTUNE)
+        return drawn.with_options(examples.options())
 
     def _turns(self, seed: tf.Tensor, count: int | tf.Tensor) -> tf.Tensor:
         """`<int32>[count]`, right angles to turn pictures by."""
@@ -390,10 +390,7 @@ class SiameseNetwork(ServableModel):
             if not drawn:
                 continue
             ways = len(drawn[0].queries)
-            queries, supports = (np.stack([getattr(e, name) for e in drawn]) for name in ("queries", "supports"))
-            some = range(_EPISODES_AT_ONCE, len(drawn), _EPISODES_AT_ONCE)
-            parts = zip(np.split(queries, some), np.split(supports, some), strict=True)
-            scores = np.concatenate([self._compared(embeddings[few], embeddings[shown]) for few, shown in parts])
+            scores = np.stack([self._compared(embeddings[e.queries], embeddings[e.supports]) for e in drawn])
             right = one_shot.is_right(scores, np.tile(np.arange(ways), (len(drawn), 1)))
             name = f"{ways}_way_{shots}_shot"
             report[f"{name}_accuracy"], report[f"{name}_interval"] = one_shot.mean_and_interval(right.mean(1))
@@ -438,8 +435,8 @@ class SiameseNetwork(ServableModel):
         return self._embedder(images).numpy()
 
     def _compared(self, queries: np.ndarray, supports: np.ndarray) -> np.ndarray:
-        """`<float>[..., queries, units]`, `<float>[..., classes, shots, units]` -> `<float>[..., queries, classes]`."""
-        return self.similarity(queries[..., :, None, :], self.prototypes(supports)[..., None, :, :]).numpy()
+        """`<float>[queries, units]` and `<float>[classes, shots, units]` -> `<float>[queries, classes]`."""
+        return self.similarity(queries[:, None], self.prototypes(supports)[None]).numpy()
 
     def _run_accuracy(
         self, supports: Sequence[np.ndarray], queries: Sequence[np.ndarray], answers: np.ndarray

@@ -49,7 +49,6 @@ def count_steps(batches: tf.data.Dataset, limit: int) -> int:
 
 def counted(batches: tf.data.Dataset) -> tf.data.Dataset:
     """The same batches, their number known, if need be by going through them once."""
-    batches = without_tuning(batches)
     if int(batches.cardinality()) >= 0:
         return batches
     count = batches.reduce(np.int64(0), lambda so_far, _: so_far + 1)

@@ -4,6 +4,7 @@ import pytest
 import tensorflow as tf
 
 from keras_apps.data import demo_characters
+from keras_apps.data.splits import Splits
 from keras_apps.errors import UserError
 from keras_apps.losses.contrastive import PAIR_LOSSES
 from keras_apps.models.siamese import SiameseNetwork, koch_embedding
@@ -98,6 +99,11 @@ def test_the_default_batch_is_of_the_objective(examples, objective):
     other = next(iter(model.batches(prepared(model, examples), 16, True, 6)))
     np.testing.assert_array_equal(first["images"], again["images"])
     assert (first["images"] != other["images"]).numpy().any()
+
+
+def test_what_is_drawn_keeps_the_options_of_the_examples(examples):
+    ready = prepared(small(examples), Splits(train=examples).train)
+    assert small(examples).batches(ready, 24, False).options().autotune.enabled is False
 
 
 def test_two_pictures_of_a_pair_are_never_the_same_one(examples):
