@@ -1,8 +1,11 @@
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# What is compiled here runs a few times on little.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+# What is compiled here runs a few times on little, and more than half of compiling is to make it fast.
+os.environ.setdefault(
+    "XLA_FLAGS",
+    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true --xla_cpu_use_fusion_emitters=false",
+)
 if "PYTEST_XDIST_WORKER" in os.environ:
     # There are as many workers as cores; more threads only wait for each other, those of BLAS and OpenMP by spinning.
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")

@@ -9,7 +9,22 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-PRELOADED = ["keras_apps.models.translation", "keras_apps.training.fit", "keras_apps.export.saved_model", __name__]
+ROOT = Path(__file__).resolve().parents[1]
+OURS = [*(ROOT / "apps").glob("*.py"), *(ROOT / "keras_apps" / "models").glob("*.py")]
+PRELOADED = [
+    *(".".join(path.relative_to(ROOT).with_suffix("").parts) for path in OURS if path.stem != "command_line"),
+    "benchmarks.demo_data",
+    "keras_apps.export.saved_model",
+    "keras_apps.serving.embedded",
+    "keras_apps.training.fit",
+    "keras_hub.layers",
+    "sacrebleu",
+    "sklearn.manifold",
+    "sklearn.metrics",
+    "tensorboard.summary",
+    "tensorflow_text",
+    __name__,
+]
 
 
 def context() -> multiprocessing.context.BaseContext:

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_apps.data.splits import without_tuning
 from keras_apps.errors import UserError
 from keras_apps.models.face_aging import FaceAging, _pairs_of, _scaled, contrastive_loss
 from keras_apps.training.pipeline import epochs_of_batches
@@ -32,7 +33,7 @@ def faces(people=4, ages=(10, 30, 50), seed=0, known=True):
         np.asarray(column, dtype)
         for column, dtype in zip(zip(*rows, strict=True), (np.uint8, np.int32, np.int32), strict=True)
     )
-    return tf.data.Dataset.from_tensor_slices({"image": images, "age": ages, "identity": identities})
+    return without_tuning(tf.data.Dataset.from_tensor_slices({"image": images, "age": ages, "identity": identities}))
 
 
 def fit(model, examples, phase, steps, **settings):

@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from keras_apps.data import demo_characters
-from keras_apps.data.splits import Splits
+from keras_apps.data.splits import Splits, without_tuning
 from keras_apps.errors import UserError
 from keras_apps.losses.contrastive import PAIR_LOSSES
 from keras_apps.models.siamese import SiameseNetwork, koch_embedding
@@ -21,12 +21,14 @@ def characters(alphabets=2, drawers=6, classes=6, seed=0):
     for each in drawings:
         first.setdefault(each.character.alphabet, each.character.number)
     some = [each for each in drawings if each.character.number < first[each.character.alphabet] + classes]
-    return tf.data.Dataset.from_tensor_slices(
-        {
-            "image": np.stack([demo_characters.draw(each) for each in some]),
-            "label": np.array([each.character.number for each in some], np.int32),
-            "group": np.array([each.character.alphabet for each in some], np.int32),
-        }
+    return without_tuning(
+        tf.data.Dataset.from_tensor_slices(
+            {
+                "image": np.stack([demo_characters.draw(each) for each in some]),
+                "label": np.array([each.character.number for each in some], np.int32),
+                "group": np.array([each.character.alphabet for each in some], np.int32),
+            }
+        )
     )
 
 
@@ -238,8 +240,10 @@ def test_pictures_of_other_sizes_and_modes_are_read(trained):
 def test_colours_count_where_there_are_some():
     rng = np.random.default_rng(0)
     pictures = np.repeat(rng.integers(0, 255, (12, 1, 1, 3), np.uint8), 400, axis=1).reshape(12, 20, 20, 3)
-    coloured = tf.data.Dataset.from_tensor_slices(
-        {"image": pictures, "label": np.arange(12, dtype=np.int32) // 2, "group": np.zeros(12, np.int32)}
+    coloured = without_tuning(
+        tf.data.Dataset.from_tensor_slices(
+            {"image": pictures, "label": np.arange(12, dtype=np.int32) // 2, "group": np.zeros(12, np.int32)}
+        )
     )
     model = small(coloured, image_size=16)
     assert model.channels == 3 and model.prepare(next(iter(coloured)), False)["image"].shape == (16, 16, 3)
@@ -288,8 +292,10 @@ def test_settings_that_make_no_sense_are_refused(settings, message):
 
 
 def test_one_class_is_nothing_to_learn_from():
-    alike = tf.data.Dataset.from_tensor_slices(
-        {"image": np.zeros((4, 9, 9, 3), np.uint8), "label": [0, 0, 0, 1], "group": [0, 0, 0, 0]}
+    alike = without_tuning(
+        tf.data.Dataset.from_tensor_slices(
+            {"image": np.zeros((4, 9, 9, 3), np.uint8), "label": [0, 0, 0, 1], "group": [0, 0, 0, 0]}
+        )
     )
     model = small(alike)
     with pytest.raises(UserError, match="not two classes with two or more pictures"):

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from apps import text_to_image as app
 from keras_apps.data import demo_flowers
+from keras_apps.data.splits import without_tuning
 from keras_apps.errors import UserError
 from keras_apps.models.text_to_image import (
     TextToImage,
@@ -37,7 +38,7 @@ def blobs(count=32, seed=0):
         top, left = rng.integers(0, 5, 2)
         images[index, top : top + 12, left : left + 12] = COLOURS[name]
         captions.append([f"A {name} block", f"this block is {name}."])
-    return tf.data.Dataset.from_tensor_slices({"image": images, "captions": captions})
+    return without_tuning(tf.data.Dataset.from_tensor_slices({"image": images, "captions": captions}))
 
 
 def small(**settings):
@@ -55,7 +56,9 @@ def fit(model, examples, phase, epochs, **settings):
     model.compile(**settings)
     step = tf.function(model.train_step, autograph=False)
     prepared = examples.map(lambda example: model.prepare(example, True)).cache()
-    batches = tf.data.Dataset.range(epochs).flat_map(lambda epoch: model.batches(prepared, 32, True, epoch))
+    batches = without_tuning(tf.data.Dataset.range(epochs)).flat_map(
+        lambda epoch: model.batches(prepared, 32, True, epoch)
+    )
     return [{name: float(value) for name, value in step(batch).items()} for batch in batches]
 
 
