@@ -6,6 +6,7 @@ import runpy
 import subprocess
 import sys
 import tempfile
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -73,6 +74,7 @@ def step_by_step() -> None:
 
     in_passing()
     tf.config.run_functions_eagerly(True)
+    warnings.filterwarnings("ignore", message=".* does not apply to tf.data functions")
 
 
 def optimise_graphs(wanted: bool) -> None:

@@ -217,7 +217,8 @@ class SiameseNetwork(ServableModel):
         else:
             steps = -(-_VALIDATION_EPISODES // episodes)
         drawn = tf.data.Dataset.range(steps).map(draw_pairs if by_pairs else draw_episodes, tf.data.AUTOTUNE)
-        return drawn.with_options(examples.options())
+        # In a graph those of the data set around it count, and TensorFlow warns whoever asks.
+        return drawn.with_options(examples.options()) if tf.executing_eagerly() else drawn
 
     def _turns(self, seed: tf.Tensor, count: int | tf.Tensor) -> tf.Tensor:
         """`<int32>[count]`, right angles to turn pictures by."""

@@ -64,8 +64,8 @@ class Client:
             version: the model's version; None for the one that is served.
 
         Returns:
-            The outputs by name, batch first: text as str, outputs whose name ends in `_bytes` as bytes, numbers as
-            Python's.
+            The outputs, sorted by name, batch first: text as str, outputs whose name ends in `_bytes` as bytes, numbers
+            as Python's.
 
         Raises:
             UserError: if the server can't be reached, takes too long, or refuses.
@@ -76,7 +76,7 @@ class Client:
             if name not in infos["inputs"]:
                 raise UserError(f"model {model!r} has no input {name!r}; it takes: {', '.join(infos['inputs'])}")
         with _understanding(self._where):
-            return self._transport.predict(model, inputs, signature, version, infos)
+            return dict(sorted(self._transport.predict(model, inputs, signature, version, infos).items()))
 
     def _signature(self, model: str, signature: str, version: int | None) -> dict[str, Any]:
         key = (model, version)

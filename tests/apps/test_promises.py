@@ -464,6 +464,7 @@ def test_a_server_answers_alike_and_refuses_what_is_bad(app, task, answers, vers
         for protocol, port in (("rest", server.rest_port), ("grpc", server.grpc_port)):
             client = Client(f"localhost:{port}", protocol)
             found = client.predict(app.name, task.asks(task.bad))
+            assert list(found) == sorted(answers["serving_default"])
             for key, expected in answers["serving_default"].items():
                 if expected.dtype == object and is_png(expected[0]):
                     same(np.asarray(found[key], object), expected)

@@ -103,9 +103,12 @@ def test_the_default_batch_is_of_the_objective(examples, objective):
     assert (first["images"] != other["images"]).numpy().any()
 
 
-def test_what_is_drawn_keeps_the_options_of_the_examples(examples):
-    ready = prepared(small(examples), Splits(train=examples).train)
-    assert small(examples).batches(ready, 24, False).options().autotune.enabled is False
+def test_what_is_drawn_keeps_the_options_of_the_examples(examples, recwarn):
+    model = small(examples)
+    ready = prepared(model, Splits(train=examples).train)
+    assert model.batches(ready, 24, False).options().autotune.enabled is False
+    epochs = pipeline.epochs_of_batches(model, ready, batch_size=24, steps=1, epochs=range(1), phase=0, seed=0)
+    assert epochs.options().autotune.enabled is False and not recwarn.list
 
 
 def test_two_pictures_of_a_pair_are_never_the_same_one(examples):
