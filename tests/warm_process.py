@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import pkgutil
 import runpy
 import subprocess
 import sys
@@ -10,10 +11,13 @@ import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-OURS = [*(ROOT / "apps").glob("*.py"), *(ROOT / "keras_apps" / "models").glob("*.py")]
+import apps
+from keras_apps import models
+
+# Not what is run as the main program, which may not have been imported before.
 PRELOADED = [
-    *(".".join(path.relative_to(ROOT).with_suffix("").parts) for path in OURS if path.stem != "command_line"),
+    *(each.name for each in pkgutil.iter_modules(apps.__path__, "apps.") if each.name != "apps.command_line"),
+    *(each.name for each in pkgutil.iter_modules(models.__path__, "keras_apps.models.")),
     "benchmarks.demo_data",
     "keras_apps.export.saved_model",
     "keras_apps.serving.embedded",

@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from keras_apps.data import demo_characters
-from keras_apps.data.splits import Splits, without_tuning
+from keras_apps.data.splits import without_tuning
 from keras_apps.errors import UserError
 from keras_apps.losses.contrastive import PAIR_LOSSES
 from keras_apps.models.siamese import SiameseNetwork, koch_embedding
@@ -105,7 +105,7 @@ def test_the_default_batch_is_of_the_objective(examples, objective):
 
 def test_what_is_drawn_keeps_the_options_of_the_examples(examples, recwarn):
     model = small(examples)
-    ready = prepared(model, Splits(train=examples).train)
+    ready = prepared(model, examples)
     assert model.batches(ready, 24, False).options().autotune.enabled is False
     epochs = pipeline.epochs_of_batches(model, ready, batch_size=24, steps=1, epochs=range(1), phase=0, seed=0)
     assert epochs.options().autotune.enabled is False and not recwarn.list
