@@ -45,7 +45,7 @@ ELSEWHERE = re.compile(
 )
 SHORT = "--epochs 1 --steps_per_epoch 1 --batch_size 4"
 SMALL = {
-    "sentiment": "--units 4 --embedding_dim 4",
+    "sentiment": "--units 4 --embedding_dim 4 --cell rnn --nobidirectional",
     "translation": "--units 8 --embedding_dim 4 --heads 2 --feedforward_units 8 --vocabulary_size 330 --depth 1",
     "captioning": "--encoder scratch --depth 1 --units 8 --embedding_dim 4 --heads 2 --feedforward_units 8 --image_size 32 --max_length 8",
     "pix2pix": "--filters 4 --height 32 --width 32",

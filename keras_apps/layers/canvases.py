@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import tensorflow as tf
 
-from keras_apps.layers.images import decode_image
+from keras_apps.layers.images import decode_image, to_pixels
 
 Tensors = dict[str, tf.Tensor]
 Masks = Callable[[tf.Tensor], tf.Tensor | None]
@@ -162,8 +162,3 @@ def shrunk(image: tf.Tensor, factor: int) -> tf.Tensor:
 def grown(image: tf.Tensor) -> tf.Tensor:
     """`<float32>[batch, height, width, 3]`, twice as large."""
     return tf.image.resize(image, 2 * tf.shape(image)[1:3], "bilinear")
-
-
-def to_pixels(image: tf.Tensor) -> tf.Tensor:
-    """Whole numbers of 0 to 255."""
-    return tf.saturate_cast(tf.round(image), tf.uint8)

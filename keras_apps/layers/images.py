@@ -68,6 +68,21 @@ def resize_image(image: tf.Tensor, size: int) -> tf.Tensor:
     return tf.ensure_shape(tf.image.resize(image, [size, size], antialias=True), [size, size, 3])
 
 
+def to_pixels(image: tf.Tensor) -> tf.Tensor:
+    """Rounds what is from 0 to 255 to `<uint8>`; what lies beyond is cut off."""
+    return tf.saturate_cast(tf.round(image), tf.uint8)
+
+
+def scale_pixels(image: tf.Tensor) -> tf.Tensor:
+    """0 to 255 -> `<float32>` from -1 to 1."""
+    return tf.cast(image, tf.float32) / 127.5 - 1
+
+
+def unscale_pixels(image: tf.Tensor) -> tf.Tensor:
+    """-1 to 1 -> `<uint8>` from 0 to 255."""
+    return to_pixels((image + 1) * 127.5)
+
+
 def _assert(condition: tf.Tensor, message: str | tf.Tensor) -> tf.Operation:
     return tf.debugging.Assert(condition, [message])
 

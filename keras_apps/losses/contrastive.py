@@ -113,3 +113,29 @@ def prototypical(embeddings: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
     # By the number of the picture, which is a query in one class and left out of the prototype in each.
     logits = scale * tf.einsum("ewpu,evpu->epwv", embeddings, prototypes)
     return tf.reduce_mean(tf.reduce_logsumexp(logits, axis=-1) - tf.linalg.diag_part(logits), axis=[1, 2])
+
+
+def supervised_contrastive(
+    embeddings: tf.Tensor, labels: tf.Tensor, counts: tf.Tensor, temperature: float
+) -> tf.Tensor:
+    """The supervised contrastive loss (Khosla 2020, https://arxiv.org/abs/2004.11362, L_out).
+
+    -1 / |P(i)| sum over p in P(i) of log(exp(z_i z_p / t) / sum over a != i of exp(z_i z_a / t)), where P(i) are the
+    others with the label of i.
+
+    Args:
+        embeddings: `<float32>[batch, units]`, of length 1.
+        labels: `<int>[batch]`.
+        counts: `<bool>[batch]`; those that are not are compared with none.
+        temperature: t.
+
+    Returns:
+        `<float32>[batch]`, of 0 up; 0 for what does not count, or has no other of its label.
+    """
+    logits = tf.matmul(embeddings, embeddings, transpose_b=True) / temperature
+    others = counts[:, None] & counts[None] & ~tf.eye(tf.shape(labels)[0], dtype=tf.bool)
+    # Low enough to count for nothing, and no infinity, which makes NaN where there is nothing else.
+    log_share = logits - tf.reduce_logsumexp(tf.where(others, logits, -1e9), axis=1, keepdims=True)
+    positives = tf.cast(others & (labels[:, None] == labels[None]), tf.float32)
+    total = tf.reduce_sum(tf.where(positives > 0, log_share, 0.0), axis=1)
+    return -total / tf.maximum(tf.reduce_sum(positives, axis=1), 1.0)

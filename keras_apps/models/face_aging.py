@@ -12,8 +12,10 @@ import tensorflow as tf
 
 from keras_apps.errors import UserError, check_range
 from keras_apps.layers.gan import InstanceNormalization
-from keras_apps.layers.images import decode_image, resize_image
+from keras_apps.layers.images import decode_image, resize_image, scale_pixels, to_pixels, unscale_pixels
 from keras_apps.layers.optimizers import FusedAdam
+from keras_apps.layers.requests import check_each
+from keras_apps.losses.contrastive import supervised_contrastive
 from keras_apps.metrics.distributions import distribution_report
 from keras_apps.models.adversarial import AdversarialModel, Judged
 from keras_apps.models.servable import ServableModel, Signature, Tensors
@@ -212,7 +214,7 @@ class FaceAging(AdversarialModel):
         }
 
     def _squashed(self, image: tf.Tensor) -> tf.Tensor:
-        return tf.saturate_cast(tf.round(resize_image(image, self.image_size)), tf.uint8)
+        return to_pixels(resize_image(image, self.image_size))
 
     def batches(
         self, examples: tf.data.Dataset, batch_size: int, training: bool, seed: int | tf.Tensor = 0
@@ -275,7 +277,7 @@ class FaceAging(AdversarialModel):
         tint = tf.random.stateless_uniform([3], of_tint, 0.95, 1.05)
         noise = tf.random.stateless_normal(tf.shape(image), of_noise)
         noise *= 127.5 * tf.random.stateless_uniform([], of_depth, 0.0, 1.5 * _SPECKLE)
-        return tf.saturate_cast(tf.round(tf.cast(image, tf.float32) * light * tint + noise), tf.uint8)
+        return to_pixels(tf.cast(image, tf.float32) * light * tint + noise)
 
     def _draws(self, example: Tensors, seed: tf.Tensor, steps: int) -> Tensors:
         """For each of some steps: the age to make it of, whether that is its own, an age it isn't of, and a code."""
@@ -299,7 +301,7 @@ class FaceAging(AdversarialModel):
 
     def call(self, inputs: Tensors, training: bool = False) -> tf.Tensor:
         """`image` `<uint8>[batch, size, size, 3]` and `age` weights -> the aged faces, from -1 to 1."""
-        return self.paint(self.source(_scaled(inputs["image"])), inputs["age"], training)
+        return self.paint(self.source(scale_pixels(inputs["image"])), inputs["age"], training)
 
     def paint(self, source: tf.Tensor, age: tf.Tensor, training: bool = False) -> tf.Tensor:
         """`<float32>[batch, size, size, 3]` from -1 to 1, of pictures or codes and the weights of age groups."""
@@ -354,12 +356,12 @@ class FaceAging(AdversarialModel):
     def generate(self, batch: Tensors, training: bool) -> tf.Tensor:
         """Faces at the ages drawn; of drawn codes and the ages of true faces, where there is a latent code."""
         if self.method == "direct":
-            return self.paint(_scaled(batch["image"]), batch["target"], training)
+            return self.paint(scale_pixels(batch["image"]), batch["target"], training)
         return self.paint(batch["noise"], batch["age"], training)
 
     def judged(self, batch: Tensors, fake: tf.Tensor) -> list[Judged]:
         """True faces with their age, made ones with the age asked for, and true ones with a wrong age."""
-        image = _scaled(batch["image"])
+        image = scale_pixels(batch["image"])
         asked = batch["target"] if self.method == "direct" else batch["age"]
         # An age is the less wrong, the more of its weights are those of the true one.
         is_wrong = 1 - tf.reduce_sum(tf.minimum(batch["age"], batch["wrong"]), axis=-1)
@@ -385,7 +387,7 @@ class FaceAging(AdversarialModel):
         terms = {"age": self.age_weight * tf.nn.softmax_cross_entropy_with_logits(asked, seen["age"])}
         if self.method == "latent":
             return terms
-        image = _scaled(batch["image"])
+        image = scale_pixels(batch["image"])
         same = tf.reduce_sum(self.guide(_glance(image))["identity"] * seen["identity"], axis=-1)
         l1 = tf.reduce_mean(tf.abs(fake - image), axis=[1, 2, 3])
         return terms | {
@@ -494,7 +496,7 @@ class FaceAging(AdversarialModel):
     def _recognition_values(self, batch: Tensors) -> Tensors:
         """The mean of both observers' losses, each on the people that are its own."""
         views, share, age = batch["views"], batch["share"], batch["age"]
-        images = _scaled(tf.concat([views[:, 0], views[:, 1]], axis=0))
+        images = scale_pixels(tf.concat([views[:, 0], views[:, 1]], axis=0))
         count = tf.shape(views)[0]
         # Who is not known is someone else in each picture.
         labels = tf.where(batch["identity"] >= 0, batch["identity"], -1 - tf.range(count))
@@ -502,7 +504,7 @@ class FaceAging(AdversarialModel):
         for index, network in enumerate((self.guide, self.examiner)):
             seen = network(images)
             own = share[:, index]
-            losses = contrastive_loss(
+            losses = supervised_contrastive(
                 seen["identity"], tf.concat([labels, labels], 0), tf.concat([own, own], 0) > 0, _TEMPERATURE
             )
             logits = seen["age"][:count]
@@ -604,10 +606,10 @@ class FaceAging(AdversarialModel):
 
     def _aged_and_seen(self, image: tf.Tensor) -> Tensors:
         """Faces at every age, `<uint8>[batch, groups, size, size, 3]`, and what the examiner sees of true and aged."""
-        true = self.examiner(_scaled(image))
+        true = self.examiner(scale_pixels(image))
         aged = self.at_every_age(image)
         # In the pixels that are served.
-        seen = self.examiner(_scaled(tf.reshape(aged, [-1, *image.shape[1:]])))
+        seen = self.examiner(scale_pixels(tf.reshape(aged, [-1, *image.shape[1:]])))
         groups = len(self.bounds)
         return {
             "aged": aged,
@@ -619,11 +621,11 @@ class FaceAging(AdversarialModel):
 
     def at_every_age(self, image: tf.Tensor) -> tf.Tensor:
         """`<uint8>[batch, size, size, 3]` -> the faces at the centre of each age group, `[batch, groups, ...]`."""
-        return self._at_every_age(self.source(_scaled(image)))
+        return self._at_every_age(self.source(scale_pixels(image)))
 
     def _at_every_age(self, source: tf.Tensor) -> tf.Tensor:
         def aged(age: tf.Tensor) -> tf.Tensor:
-            return _pixels(self.paint(source, tf.repeat(age[None], tf.shape(source)[0], axis=0)))
+            return unscale_pixels(self.paint(source, tf.repeat(age[None], tf.shape(source)[0], axis=0)))
 
         every = tf.map_fn(aged, tf.eye(len(self.bounds)), fn_output_signature=tf.uint8)
         return tf.transpose(every, [1, 0, 2, 3, 4])
@@ -661,8 +663,10 @@ class FaceAging(AdversarialModel):
 
         size = self.image_size
         spec = (tf.TensorSpec([size, size, 3], tf.uint8), tf.TensorSpec([2], tf.int32))
-        with tf.control_dependencies([_check_ages(inputs["age"])]):
-            age = self.age_weights(inputs["age"])
+        message = f"age {{}} of the request is {{}}; it must be 0 to {OLDEST}"
+        age = inputs["age"]
+        with tf.control_dependencies([check_each((age >= 0) & (age <= OLDEST), message, age)]):
+            age = self.age_weights(age)
             image, shape = tf.map_fn(one, inputs["image_bytes"], fn_output_signature=spec)
         return {"image": image, "age": age, "size": shape}
 
@@ -672,7 +676,7 @@ class FaceAging(AdversarialModel):
     def _encode(self, outputs: Tensors) -> Tensors:
         def one(values: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
             image, size = values
-            return tf.io.encode_png(_pixels(tf.image.resize(image, size, method="bicubic")))
+            return tf.io.encode_png(unscale_pixels(tf.image.resize(image, size, method="bicubic")))
 
         png = tf.map_fn(one, (outputs["image"], outputs["size"]), fn_output_signature=tf.TensorSpec([], tf.string))
         return {"image_bytes": png}
@@ -870,30 +874,6 @@ class _Builder:
         return keras.layers.Add(dtype=self.dtype)(inputs)
 
 
-def contrastive_loss(embeddings: tf.Tensor, labels: tf.Tensor, counts: tf.Tensor, temperature: float) -> tf.Tensor:
-    """The supervised contrastive loss (Khosla 2020, https://arxiv.org/abs/2004.11362, L_out).
-
-    -1 / |P(i)| sum over p in P(i) of log(exp(z_i z_p / t) / sum over a != i of exp(z_i z_a / t)), where P(i) are the
-    others with the label of i.
-
-    Args:
-        embeddings: `<float32>[batch, units]`, of length 1.
-        labels: `<int>[batch]`.
-        counts: `<bool>[batch]`; those that are not are compared with none.
-        temperature: t.
-
-    Returns:
-        `<float32>[batch]`, of 0 up; 0 for what does not count, or has no other of its label.
-    """
-    logits = tf.matmul(embeddings, embeddings, transpose_b=True) / temperature
-    others = counts[:, None] & counts[None] & ~tf.eye(tf.shape(labels)[0], dtype=tf.bool)
-    # Low enough to count for nothing, and no infinity, which makes NaN where there is nothing else.
-    log_share = logits - tf.reduce_logsumexp(tf.where(others, logits, -1e9), axis=1, keepdims=True)
-    positives = tf.cast(others & (labels[:, None] == labels[None]), tf.float32)
-    total = tf.reduce_sum(tf.where(positives > 0, log_share, 0.0), axis=1)
-    return -total / tf.maximum(tf.reduce_sum(positives, axis=1), 1.0)
-
-
 def _pairs_of(embeddings: np.ndarray, identities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The cosines of pairs of pictures of one person, and of two; pictures of nobody known are of two."""
     if len(embeddings) > _MOST_COMPARED:
@@ -905,24 +885,6 @@ def _pairs_of(embeddings: np.ndarray, identities: np.ndarray) -> tuple[np.ndarra
     return cosines[same], cosines[~same]
 
 
-def _check_ages(ages: tf.Tensor) -> tf.Operation:
-    wrong = (ages < 0) | (ages > OLDEST)
-    first = tf.argmax(tf.cast(wrong, tf.int32))
-    found = ages[first] if ages.shape.rank else ages
-    message = tf.strings.format(f"age {{}} of the request is {{}}; it must be 0 to {OLDEST}", (first, found))
-    return tf.debugging.Assert(~tf.reduce_any(wrong), [message])
-
-
 def _glance(image: tf.Tensor, speckle: tf.Tensor | float = 0.0) -> tf.Tensor:
     """Faces blurred over two pixels each way, which leaves nothing of a checkerboard, and with noise over them."""
     return tf.nn.avg_pool2d(image, 2, 1, "SAME") + _SPECKLE * speckle
-
-
-def _scaled(image: tf.Tensor) -> tf.Tensor:
-    """0 to 255 -> -1 to 1."""
-    return tf.cast(image, tf.float32) / 127.5 - 1
-
-
-def _pixels(image: tf.Tensor) -> tf.Tensor:
-    """-1 to 1 -> 0 to 255."""
-    return tf.saturate_cast(tf.round((image + 1) * 127.5), tf.uint8)

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from keras_apps.errors import UserError, check_range
 from keras_apps.layers.gan import InstanceNormalization
-from keras_apps.layers.images import decode_image
+from keras_apps.layers.images import decode_image, scale_pixels, to_pixels, unscale_pixels
 from keras_apps.metrics import pictures as metrics
 from keras_apps.metrics.distributions import distribution_report
 from keras_apps.models.adversarial import AdversarialModel, Judged
@@ -119,7 +119,7 @@ class Pix2Pix(AdversarialModel):
             for axis, side in enumerate((self.height, self.width))
         )
         fitted = tf.gather(tf.gather(inner, rows), columns, axis=1)
-        return tf.ensure_shape(tf.saturate_cast(tf.round(fitted), tf.uint8), [self.height, self.width, 3])
+        return tf.ensure_shape(to_pixels(fitted), [self.height, self.width, 3])
 
     def _inner_size(self, size: tf.Tensor) -> tf.Tensor:
         """`<int32>[2]`, the size that a picture has within the network's."""
@@ -149,12 +149,12 @@ class Pix2Pix(AdversarialModel):
 
     def generate(self, batch: Tensors, training: bool) -> tf.Tensor:
         """The picture, `<float32>[batch, height, width, 3]` from -1 to 1."""
-        return self.generator(_scaled(batch["input"]), training=training)
+        return self.generator(scale_pixels(batch["input"]), training=training)
 
     def judged(self, batch: Tensors, fake: tf.Tensor) -> list[Judged]:
         """The true picture with its input, and the made one."""
-        given = _scaled(batch["input"])
-        return [Judged((_scaled(batch["target"]), given), True, 0.5), Judged((fake, given), False, 0.5)]
+        given = scale_pixels(batch["input"])
+        return [Judged((scale_pixels(batch["target"]), given), True, 0.5), Judged((fake, given), False, 0.5)]
 
     def judge(self, inputs: tuple[tf.Tensor, tf.Tensor], training: bool) -> Tensors:
         """`logits` `<float32>[batch, rows, columns]`, one for each patch."""
@@ -163,7 +163,7 @@ class Pix2Pix(AdversarialModel):
     def generator_terms(self, batch: Tensors, fake: tf.Tensor, verdict: Tensors) -> Tensors:
         """The distance to the true picture."""
         del verdict
-        return {"l1": self.l1_weight * tf.reduce_mean(tf.abs(_scaled(batch["target"]) - fake), axis=[1, 2, 3])}
+        return {"l1": self.l1_weight * tf.reduce_mean(tf.abs(scale_pixels(batch["target"]) - fake), axis=[1, 2, 3])}
 
     def compile(self, l1_weight: float = 100.0, **game: Any) -> None:
         """Adam for both networks.
@@ -250,7 +250,7 @@ class Pix2Pix(AdversarialModel):
 
     def _pixels(self, outputs: Tensors) -> Tensors:
         """`image` from -1 to 1 -> 0 to 255, in the palette's colours where there is one."""
-        pixels = tf.saturate_cast(tf.round((outputs["image"] + 1) * 127.5), tf.uint8)
+        pixels = unscale_pixels(outputs["image"])
         if self.palette is None:
             return {"image": pixels}
         palette = tf.constant(self.palette, tf.float32)
@@ -266,7 +266,7 @@ class Pix2Pix(AdversarialModel):
             offset = [(side - inner[axis]) // 2 for axis, side in enumerate((self.height, self.width))]
             cropped = image[offset[0] : offset[0] + inner[0], offset[1] : offset[1] + inner[1]]
             resized = tf.image.resize(cropped, size, method=method)
-            return tf.io.encode_png(tf.saturate_cast(tf.round(tf.cast(resized, tf.float32)), tf.uint8))
+            return tf.io.encode_png(to_pixels(tf.cast(resized, tf.float32)))
 
         made = self._pixels(outputs)["image"]
         png = tf.map_fn(one, (made, outputs["size"]), fn_output_signature=tf.TensorSpec([], tf.string))
@@ -346,11 +346,6 @@ def patch_discriminator(patch: int, filters: int, seed: int, dtype: keras.dtype_
         if not last:
             output = keras.layers.LeakyReLU(0.2, dtype=dtype)(output)
     return keras.Model(inputs, output, name="discriminator")
-
-
-def _scaled(image: tf.Tensor) -> tf.Tensor:
-    """0 to 255 -> -1 to 1."""
-    return tf.cast(image, tf.float32) / 127.5 - 1
 
 
 def _colours_of(examples: tf.data.Dataset, count: int) -> list[list[int]]:

@@ -14,6 +14,7 @@ from keras_apps.errors import UserError, check_range, shortened
 from keras_apps.layers.ngrams import NaiveBayesNGrams
 from keras_apps.layers.optimizers import FusedAdam, moving_average
 from keras_apps.layers.recurrent import Cell, Pooling, SequencePooling, recurrent_layer
+from keras_apps.layers.requests import check_each
 from keras_apps.layers.text import (
     WordTokenizer,
     hashed_ngrams,
@@ -452,10 +453,8 @@ def _cross_entropy(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
 
 
 def _checked(texts: tf.Tensor) -> tf.Tensor:
-    empty = tf.equal(tf.strings.length(tf.strings.strip(texts)), 0)
-    first = tf.argmax(tf.cast(empty, tf.int32))
-    message = tf.strings.format("text {} of the request is empty", first)
-    with tf.control_dependencies([tf.debugging.Assert(~tf.reduce_any(empty), [message])]):
+    is_there = tf.strings.length(tf.strings.strip(texts)) > 0
+    with tf.control_dependencies([check_each(is_there, "text {} of the request is empty")]):
         return tf.identity(texts)
 
 

@@ -23,12 +23,12 @@ from keras_apps.layers.canvases import (
     lit,
     resized,
     shrunk,
-    to_pixels,
 )
 from keras_apps.layers.feature_networks import DEFAULT_LAYERS, FeatureNetwork
-from keras_apps.layers.images import decode_image
+from keras_apps.layers.images import decode_image, to_pixels
 from keras_apps.layers.optimizers import FusedAdam, moving_average
 from keras_apps.layers.picture_encoders import IMAGENET, SCRATCH, is_inherited
+from keras_apps.layers.requests import check_each
 from keras_apps.layers.style_networks import any_style_network, one_style_network
 from keras_apps.losses import perceptual
 from keras_apps.metrics import pictures as metrics
@@ -796,15 +796,15 @@ class StyleTransfer(ServableModel):
         weight, shares, encoded = inputs["style_weight"], inputs["shares"], inputs["styles_bytes"]
         most = MOST_WEIGHT if self.method == "optimise" else 1.0
         checks = [
-            _check(
+            check_each(
                 (weight >= 0) & (weight <= most),
-                weight,
                 f"style_weight {{}} of the request is {{}}; it must be 0 to {most:g}",
+                weight,
             ),
-            _check(
+            check_each(
                 tf.reduce_all(shares >= 0, -1) & (tf.reduce_sum(shares, -1) > 0) & (tf.reduce_sum(shares, -1) < 1e6),
-                tf.reduce_sum(shares, -1),
                 "shares {} of the request come to {} in all; none may be negative, and one must be above 0",
+                tf.reduce_sum(shares, -1),
             ),
             tf.debugging.Assert(
                 tf.reduce_all(tf.shape(encoded) == tf.shape(shares)),
@@ -821,16 +821,14 @@ class StyleTransfer(ServableModel):
             content, size = tf.map_fn(one, inputs["content_bytes"], fn_output_signature=spec)
         found = {"content": self._trimmed(content, size), "size": size, "style_weight": weight}
         if self.method == "feedforward":
-            empty = _check(
+            empty = check_each(
                 tf.reduce_all(tf.strings.length(encoded) == 0, -1),
-                tf.range(tf.shape(encoded)[0]),
                 "this model paints in the one style that it has learned: leave style_bytes {} of the request empty",
             )
             with tf.control_dependencies([empty]):
                 return found | {"size": tf.identity(size)}
-        given = _check(
+        given = check_each(
             tf.reduce_all(tf.strings.length(encoded) > 0, -1),
-            tf.range(tf.shape(encoded)[0]),
             "style {} of the request is empty; give the bytes of a picture",
         )
         with tf.control_dependencies([given]):
@@ -883,15 +881,6 @@ def _example(height: int, width: int, period: int) -> bytes:
     waves = np.sin(2 * np.pi * (rows + 0.5 * columns) / period) + np.sin(2 * np.pi * columns / (2 * period))
     colours = 128 + 50 * waves[..., None] * np.array([1.0, 0.4, -0.8])
     return tf.io.encode_png(colours.astype(np.uint8)).numpy()
-
-
-def _check(sound: tf.Tensor, values: tf.Tensor, message: str) -> tf.Operation:
-    """Asserts `sound` `<bool>[batch]`; the message has a place for the first that is not, and perhaps for its value."""
-    first = tf.argmin(tf.cast(sound, tf.int32))
-    # What is empty has no first.
-    of_first = tf.concat([values, tf.zeros_like(values[:0]), tf.zeros([1], values.dtype)], axis=0)[first]
-    places = (first, of_first)[: message.count("{}")]
-    return tf.debugging.Assert(tf.reduce_all(sound), [tf.strings.format(message, places)])
 
 
 def _layer_weights(name: str, layers: Sequence[str]) -> dict[str, float]:

@@ -11,17 +11,18 @@ import tensorflow as tf
 
 from keras_apps.errors import UserError, check_range
 from keras_apps.layers.gan import InstanceNormalization, MinibatchStandardDeviation
-from keras_apps.layers.images import resize_image
+from keras_apps.layers.images import resize_image, scale_pixels, to_pixels, unscale_pixels
 from keras_apps.layers.optimizers import FusedAdam
+from keras_apps.layers.requests import check_each
 from keras_apps.layers.text import WordTokenizer, learn_vocabulary, to_length
+from keras_apps.losses.variational import kl_from_normal
 from keras_apps.metrics.distributions import distribution_report
+from keras_apps.metrics.text_to_image import pair_distance, r_precision
 from keras_apps.models.adversarial import AdversarialModel, Judged
 from keras_apps.models.servable import ServableModel, Signature, Tensors
 
 UNKNOWN = 1
 """What `WordTokenizer` makes of a word that it does not know."""
-RANKED = 100
-"""Sentences among which R-precision looks for a picture's own."""
 FEWEST = 16
 """Pictures that FID and KID can say something of."""
 _SIZES = (16, 32, 64, 128, 256)
@@ -139,7 +140,7 @@ class TextToImage(AdversarialModel):
         side = tf.reduce_min(shape)
         top, left = tf.unstack((shape - side) // 2)
         square = image[top : top + side, left : left + side]
-        return tf.saturate_cast(tf.round(resize_image(square, self.image_size)), tf.uint8)
+        return to_pixels(resize_image(square, self.image_size))
 
     def augment(self, example: Tensors, seed: tf.Tensor) -> Tensors:
         """Chooses one caption, mirrors half of the pictures, and draws what the networks need."""
@@ -223,7 +224,7 @@ class TextToImage(AdversarialModel):
         The generator is also trained by sentences in between. The discriminator is not: there are no true pictures of
         them, so that it would tell by the sentence alone. Nor does it learn that a sentence is wrong which is not.
         """
-        image = _scaled(batch["image"])
+        image = scale_pixels(batch["image"])
         # The mean over all examples is that over those that count, but for what a batch has of them by chance.
         is_plain = tf.cast(batch["weight"] == 0, tf.float32) / (1 - self.interpolation)
         return [
@@ -330,7 +331,7 @@ class TextToImage(AdversarialModel):
         fake = self.generate(batch, training=False)
         true, made = (
             tf.concat([self.look(image), fake["sentence"]], axis=-1)
-            for image in (_scaled(batch["image"]), fake["image"])
+            for image in (scale_pixels(batch["image"]), fake["image"])
         )
         return values | self.track({"distance": tf.fill([tf.shape(true)[0]], pair_distance(true, made))})
 
@@ -344,7 +345,7 @@ class TextToImage(AdversarialModel):
         return values, [tf.convert_to_tensor(gradient) for gradient in gradients]
 
     def _matching_values(self, batch: Tensors) -> Tensors:
-        pictures, sentences = self.look(_scaled(batch["image"])), self.embed(batch["words"])
+        pictures, sentences = self.look(scale_pixels(batch["image"])), self.embed(batch["words"])
         logits = _SHARPNESS * tf.matmul(pictures, sentences, transpose_b=True)
         own = tf.range(tf.shape(logits)[0])
         losses = tf.nn.sparse_softmax_cross_entropy_with_logits(own, logits)
@@ -365,7 +366,7 @@ class TextToImage(AdversarialModel):
             @tf.function(autograph=False, reduce_retracing=True)
             def painter(texts: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
                 noise = tf.map_fn(self._noise, seeds, fn_output_signature=tf.float32)
-                return _pixels(self.paint(self.embed(self._read(texts)), noise)["image"])
+                return unscale_pixels(self.paint(self.embed(self._read(texts)), noise)["image"])
 
             self._painter = painter
         requests = tf.data.Dataset.from_tensor_slices((list(texts), np.asarray(list(seeds), np.int32)))
@@ -396,7 +397,7 @@ class TextToImage(AdversarialModel):
         sentences = self._in_batches(lambda texts: self.embed(self._read(texts)), captions, batch_size)
         matched, of_true = (
             r_precision(
-                self._in_batches(lambda each: self.look(_scaled(each)), images, batch_size), sentences, captions
+                self._in_batches(lambda each: self.look(scale_pixels(each)), images, batch_size), sentences, captions
             )
             for images in (made, true)
         )
@@ -456,9 +457,9 @@ class TextToImage(AdversarialModel):
     def _checked(self, texts: tf.Tensor, seeds: tf.Tensor, what: str) -> Tensors:
         words = self.words(texts)
         checks = [
-            _refuse(words.row_lengths() == 0, f"{what} {{}} of the request is empty"),
-            _refuse(
-                words.row_lengths() > self.max_length,
+            check_each(words.row_lengths() > 0, f"{what} {{}} of the request is empty"),
+            check_each(
+                words.row_lengths() <= self.max_length,
                 f"{what} {{}} of the request has more than the {self.max_length} words that are read",
             ),
         ]
@@ -469,8 +470,7 @@ class TextToImage(AdversarialModel):
     def _decode_two(self, inputs: Tensors) -> Tensors:
         weight = inputs["weight"]
         other = self._checked(inputs["other_text"], inputs["other_seed"], "other_text")
-        # Written so that what is no number is refused too.
-        check = _refuse(~((weight >= 0) & (weight <= 1)), "weight {} of the request is not from 0 to 1")
+        check = check_each((weight >= 0) & (weight <= 1), "weight {} of the request is not from 0 to 1")
         with tf.control_dependencies([check]):
             return self._decode(inputs) | {
                 "other": other["words"],
@@ -491,7 +491,9 @@ class TextToImage(AdversarialModel):
         return {"image": self.paint(asked, noise)["image"]}
 
     def _encode(self, outputs: Tensors) -> Tensors:
-        png = tf.map_fn(tf.io.encode_png, _pixels(outputs["image"]), fn_output_signature=tf.TensorSpec([], tf.string))
+        png = tf.map_fn(
+            tf.io.encode_png, unscale_pixels(outputs["image"]), fn_output_signature=tf.TensorSpec([], tf.string)
+        )
         return {"image_bytes": png}
 
 
@@ -646,59 +648,6 @@ def _halved(output: Any, filters: Sequence[int], settings: Callable[..., dict[st
     return output
 
 
-def kl_from_normal(mean: tf.Tensor, log_variance: tf.Tensor) -> tf.Tensor:
-    """The divergence of normal distributions, independent in each unit, from the standard one.
-
-    sum (exp(log_variance) + mean^2 - 1 - log_variance) / 2, `<float>[batch, units]` -> `<float>[batch]`.
-    """
-    return tf.reduce_sum(tf.exp(log_variance) + tf.square(mean) - 1 - log_variance, axis=-1) / 2
-
-
-def pair_distance(true: tf.Tensor, made: tf.Tensor) -> tf.Tensor:
-    """The squared distance of two distributions in the space of the cubic kernel, as in KID, without bias: around 0.
-
-    Where a row is a picture's features and its sentence's, it tells good pictures of the wrong sentence too. Rows of
-    one place have one sentence, and are not compared.
-
-    Args:
-        true: `<float>[batch, units]`, of length about 1.
-        made: likewise.
-    """
-
-    def kernel(left: tf.Tensor, right: tf.Tensor) -> tf.Tensor:
-        return (tf.matmul(left, right, transpose_b=True) + 1) ** 3
-
-    differences = kernel(true, true) + kernel(made, made) - 2 * kernel(true, made)
-    others = tf.cast(tf.shape(true)[0] - 1, tf.float32)
-    together = tf.reduce_sum(differences) - tf.linalg.trace(differences)
-    return together / tf.maximum(others * (others + 1), 1)
-
-
-def r_precision(
-    pictures: np.ndarray, sentences: np.ndarray, texts: Sequence[str], ranked: int = RANKED, seed: int = 0
-) -> np.ndarray:
-    """Whether each picture is nearer to its own sentence than to other ones (Xu 2018, AttnGAN, with R = 1).
-
-    Args:
-        pictures: `<float>[n, units]`, their embeddings.
-        sentences: `<float>[n, units]`, those of the sentences.
-        texts: the sentences; of those that are alike only one's own is looked at.
-        ranked: sentences among which is a picture's own; the others are drawn, or all where there are not so many.
-        seed: of the draw.
-
-    Returns:
-        `<bool>[n]`; a tie counts as wrong.
-    """
-    rng = np.random.default_rng(seed)
-    _, first, kind = np.unique(np.asarray(texts), return_index=True, return_inverse=True)
-    hits = np.empty(len(texts), bool)
-    for index, picture in enumerate(pictures):
-        others = np.delete(first, kind[index])
-        others = rng.choice(others, min(ranked - 1, len(others)), replace=False)
-        hits[index] = np.all(sentences[others] @ picture < sentences[index] @ picture)
-    return hits
-
-
 def other_sentences(captions: tf.Tensor, words: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """For each picture of a batch the sentence of the next one that is none of its own captions.
 
@@ -731,18 +680,3 @@ def _between(start: tf.Tensor, end: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
 
 def _column(examples: tf.data.Dataset, function: Callable[[Tensors], tf.Tensor]) -> Iterable[Any]:
     return examples.map(function, num_parallel_calls=tf.data.AUTOTUNE).as_numpy_iterator()
-
-
-def _scaled(image: tf.Tensor) -> tf.Tensor:
-    """0 to 255 -> -1 to 1."""
-    return tf.cast(image, tf.float32) / 127.5 - 1
-
-
-def _pixels(image: tf.Tensor) -> tf.Tensor:
-    """-1 to 1 -> 0 to 255."""
-    return tf.saturate_cast(tf.round((image + 1) * 127.5), tf.uint8)
-
-
-def _refuse(wrong: tf.Tensor, message: str) -> tf.Operation:
-    first = tf.argmax(tf.cast(wrong, tf.int32))
-    return tf.debugging.Assert(~tf.reduce_any(wrong), [tf.strings.format(message, first)])

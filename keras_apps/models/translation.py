@@ -15,6 +15,7 @@ from keras_apps.layers.decoding import Decoded, decode
 from keras_apps.layers.optimizers import FusedAdam, moving_average
 from keras_apps.layers.recurrent import SequencePooling, recurrent_layer
 from keras_apps.layers.recurrent_decoder import RecurrentDecoder
+from keras_apps.layers.requests import check_each
 from keras_apps.layers.schedules import InverseSquareRoot
 from keras_apps.layers.text import pad_to_lengths
 from keras_apps.layers.tokenizers import SpacedWordTokenizer, SubwordTokenizer, TokenizerKind
@@ -352,12 +353,13 @@ class Translator(ServableModel):
 
     def _decode(self, inputs: Tensors) -> Tensors:
         text = inputs["text"]
-        empty = tf.equal(tf.strings.length(tf.strings.strip(text)), 0)
-        tokens = self.tokens.tokenize(text)
-        too_long = tf.cast(tokens.row_lengths(), tf.int32) >= self.max_length
+        steps = tf.cast(self.tokens.tokenize(text).row_lengths(), tf.int32)
         checks = [
-            _refuse(empty, "text {} of the request is empty"),
-            _refuse(too_long, f"text {{}} of the request has more than the {self.max_length - 1} tokens that are read"),
+            check_each(tf.strings.length(tf.strings.strip(text)) > 0, "text {} of the request is empty"),
+            check_each(
+                steps < self.max_length,
+                f"text {{}} of the request has more than the {self.max_length - 1} tokens that are read",
+            ),
         ]
         with tf.control_dependencies(checks):
             return {"source": pad_to_lengths(self._encode(text), self.lengths)}
@@ -392,11 +394,6 @@ class Translator(ServableModel):
             "tokens": self.tokens.pieces(target[:, :steps]),
             "weights": outputs["weights"][:, :steps, :positions],
         }
-
-
-def _refuse(wrong: tf.Tensor, message: str) -> tf.Operation:
-    first = tf.argmax(tf.cast(wrong, tf.int32))
-    return tf.debugging.Assert(~tf.reduce_any(wrong), [tf.strings.format(message, first)])
 
 
 def _texts(examples: tf.data.Dataset) -> Iterator[str]:

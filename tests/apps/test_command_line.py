@@ -196,7 +196,8 @@ def test_the_demo_is_learned_and_measured_on_unseen_reviews(command, demo_run, r
 
 
 def test_a_table_of_ones_own_from_training_to_fine_tuning(command, tiny_table, tmp_path, read_json):
-    run_dir, flags = tmp_path / "run", ["--units", 4, "--embedding_dim", 8, "--learning_rate", 0.03, "--batch_size", 8]
+    run_dir = tmp_path / "run"
+    flags = "--cell rnn --nobidirectional --units 4 --embedding_dim 8 --learning_rate 0.03 --batch_size 8".split()
     command("sentiment", "train", "--run_dir", run_dir, "--data", tiny_table, "--epochs", 6, *flags)
     command("sentiment", "evaluate", "--model", run_dir)
     metrics = read_json(run_dir / "metrics.json")

@@ -12,7 +12,8 @@ from PIL import Image
 
 from tests.faults import small_files, without_privileges
 
-FLAGS = "--units 4 --embedding_dim 4 --vocabulary_size 50 --batch_size 32 --patience 0 --steps_per_epoch 2 --validation_fraction 0".split()
+TINY = "--cell rnn --nobidirectional --units 4 --embedding_dim 4 --vocabulary_size 50"
+FLAGS = f"{TINY} --batch_size 32 --patience 0 --steps_per_epoch 2 --validation_fraction 0".split()
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import tensorflow as tf
 from PIL import Image
 
 from keras_apps.data.images import read_image
-from keras_apps.layers.images import decode_image, resize_image
+from keras_apps.layers.images import decode_image, resize_image, scale_pixels, to_pixels, unscale_pixels
 
 RNG = np.random.default_rng(0)
 BLOCKS = np.kron(RNG.integers(0, 256, (5, 6, 4), dtype=np.uint8), np.ones((8, 8, 1), np.uint8))
@@ -201,3 +201,11 @@ def test_resizing_averages():
 def test_the_limit_is_the_same_for_files_and_requests():
     limits = [inspect.signature(function).parameters["max_pixels"].default for function in (decode_image, read_image)]
     assert limits == [2**25, 2**25]
+
+
+def test_pixels_are_scaled_and_back():
+    pixels = tf.range(256)
+    scaled = scale_pixels(tf.cast(pixels, tf.uint8))
+    assert scaled.dtype == tf.float32 and (scaled[0], scaled[-1]) == (-1, 1)
+    np.testing.assert_array_equal(unscale_pixels(scaled), pixels)
+    assert to_pixels(tf.constant([-3.0, 0.6, 254.4, 300.0])).numpy().tolist() == [0, 1, 254, 255]

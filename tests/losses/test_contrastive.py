@@ -70,3 +70,21 @@ def test_prototypes_by_hand():
             logits = np.cos(angle - means)
             terms.append(np.log(np.exp(logits).sum()) - logits[own])
     np.testing.assert_allclose(found, [np.mean(terms)], rtol=1e-5)
+
+
+def test_the_supervised_contrastive_loss_is_that_of_the_paper():
+    rng = np.random.default_rng(0)
+    embeddings = rng.normal(size=(7, 3))
+    embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
+    labels, counts = np.array([0, 1, 0, 2, 1, 0, 0]), np.array([1, 1, 1, 1, 1, 1, 0], bool)
+    expected = np.zeros(7)
+    for i in np.flatnonzero(counts):
+        others = [a for a in np.flatnonzero(counts) if a != i]
+        total = sum(np.exp(embeddings[i] @ embeddings[a] / 0.1) for a in others)
+        positives = [p for p in others if labels[p] == labels[i]]
+        if positives:
+            expected[i] = -np.mean([np.log(np.exp(embeddings[i] @ embeddings[p] / 0.1) / total) for p in positives])
+    found = losses.supervised_contrastive(
+        tf.constant(embeddings, tf.float32), tf.constant(labels), tf.constant(counts), 0.1
+    )
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)

@@ -4,7 +4,8 @@ import tensorflow as tf
 
 from keras_apps.data.splits import without_tuning
 from keras_apps.errors import UserError
-from keras_apps.models.face_aging import FaceAging, _pairs_of, _scaled, contrastive_loss
+from keras_apps.layers.images import scale_pixels
+from keras_apps.models.face_aging import FaceAging, _pairs_of
 from keras_apps.training.pipeline import epochs_of_batches
 
 SMALL = {
@@ -70,22 +71,6 @@ def test_an_age_is_shared_by_the_two_groups_around_it():
     uneven = FaceAging(**SMALL | {"bounds": (5, 6, 30)})
     assert uneven.centres.tolist() == [5.5, 18, 42]
     np.testing.assert_allclose(uneven.age_weights(tf.constant(24)), [0, 0.75, 0.25], atol=1e-6)
-
-
-def test_the_contrastive_loss_is_that_of_the_paper():
-    rng = np.random.default_rng(0)
-    embeddings = rng.normal(size=(7, 3))
-    embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
-    labels, counts = np.array([0, 1, 0, 2, 1, 0, 0]), np.array([1, 1, 1, 1, 1, 1, 0], bool)
-    expected = np.zeros(7)
-    for i in np.flatnonzero(counts):
-        others = [a for a in np.flatnonzero(counts) if a != i]
-        total = sum(np.exp(embeddings[i] @ embeddings[a] / 0.1) for a in others)
-        positives = [p for p in others if labels[p] == labels[i]]
-        if positives:
-            expected[i] = -np.mean([np.log(np.exp(embeddings[i] @ embeddings[p] / 0.1) / total) for p in positives])
-    found = contrastive_loss(tf.constant(embeddings, tf.float32), tf.constant(labels), tf.constant(counts), 0.1)
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_the_observers_never_share_a_person():
@@ -182,7 +167,7 @@ def test_a_latent_code_is_improved_within_a_compiled_core():
     }
     assert losses["encoder"][-1]["encoder_loss"] < losses["encoder"][0]["encoder_loss"]
     image = next(iter(examples.batch(3)))["image"]
-    scaled = _scaled(image)
+    scaled = scale_pixels(image)
     seen = model.guide(scaled)
     before, after = (
         model.latent_objective(code, scaled, seen["identity"], tf.nn.softmax(seen["age"])).numpy()

@@ -1,5 +1,3 @@
-import itertools
-
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -8,13 +6,7 @@ from apps import text_to_image as app
 from keras_apps.data import demo_flowers
 from keras_apps.data.splits import without_tuning
 from keras_apps.errors import UserError
-from keras_apps.models.text_to_image import (
-    TextToImage,
-    kl_from_normal,
-    other_sentences,
-    pair_distance,
-    r_precision,
-)
+from keras_apps.models.text_to_image import TextToImage, other_sentences
 
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 60), "blue": (30, 60, 220), "white": (240, 240, 240)}
 SMALL = {
@@ -118,14 +110,6 @@ def test_each_phase_reports_what_it_watches():
         assert model.monitor[0].removeprefix("val_") in metrics
         assert len(model.optimizers) == (1 if phase == "matching" else 2)
         assert (model.sample(blobs()) is None) == (phase == "matching")
-
-
-def test_divergence_from_the_standard_normal_distribution():
-    mean, log_variance = tf.constant([[0.0, 0.0], [1.0, -2.0]]), tf.constant([[0.0, 0.0], [np.log(4.0), 0.0]])
-    # (4 + 1 - 1 - log 4) / 2 of the first unit and (1 + 4 - 1 - 0) / 2 of the second.
-    np.testing.assert_allclose(
-        kl_from_normal(mean, tf.cast(log_variance, tf.float32)), [0, 2 - np.log(2) + 2], rtol=1e-6
-    )
 
 
 def test_mean_and_variance_of_the_condition_are_read_from_different_weights():
@@ -285,43 +269,6 @@ def test_fine_tuning_begins_with_the_weights_that_fit():
     assert total - copied == 1 + 2 * 3
     text = tf.constant(["a red block"])
     np.testing.assert_array_equal(narrower.embed(narrower._read(text)), model.embed(model._read(text)))
-
-
-def test_precision_of_retrieval_is_that_of_brute_force():
-    rng = np.random.default_rng(0)
-    pictures, sentences = rng.normal(size=(2, 30, 5))
-    texts = [f"sentence {index}" for index in range(30)]
-    scores = pictures @ sentences.T
-    expected = [np.all(np.delete(scores[index], index) < scores[index, index]) for index in range(30)]
-    np.testing.assert_array_equal(r_precision(pictures, sentences, texts), expected)
-    # The same sentence twice is no mistake, a tie of two sentences is.
-    twice = np.repeat(np.eye(2), 2, axis=0)
-    assert r_precision(twice, twice, ["a", "a", "b", "b"]).all()
-    assert not r_precision(np.ones((2, 3)), np.ones((2, 3)), ["a", "b"]).any()
-    among = np.mean([r_precision(pictures, sentences, texts, ranked=2, seed=seed) for seed in range(40)])
-    brute = np.mean([scores[i, j] < scores[i, i] for i, j in itertools.permutations(range(30), 2)])
-    assert abs(among - brute) < 0.05
-
-
-def test_the_distance_of_pairs_is_without_bias_and_sees_wrong_pairs():
-    rng = np.random.default_rng(0)
-    sentences = np.eye(4)[rng.integers(0, 4, 64)]
-    pictures, others = (sentences + 0.1 * rng.normal(size=sentences.shape) for _ in range(2))
-
-    def distance(made):
-        true, made = (tf.constant(np.concatenate([each, sentences], 1), tf.float32) for each in (pictures, made))
-        return float(pair_distance(true, made))
-
-    assert abs(distance(others)) < 0.05 < distance(np.roll(others, 1, axis=0))
-    left, right = rng.normal(size=(2, 3, 2)).astype(np.float32)
-    pairs = list(itertools.permutations(range(3), 2))
-    expected = np.mean(
-        [
-            (left[i] @ left[j] + 1) ** 3 + (right[i] @ right[j] + 1) ** 3 - 2 * (left[i] @ right[j] + 1) ** 3
-            for i, j in pairs
-        ]
-    )
-    np.testing.assert_allclose(pair_distance(tf.constant(left), tf.constant(right)), expected, rtol=1e-4)
 
 
 def test_captions_without_words_are_left_out_but_no_picture_is():

@@ -25,7 +25,8 @@ from keras_apps.training.config import TrainingConfig
 from keras_apps.training.fit import train
 
 ROOT = Path(__file__).resolve().parents[2]
-TINY = {"units": 4, "embedding_dim": 4, "word_dropout": 0.0, "embedding_dropout": 0.0, "dropout": 0.0}
+DROPPING = {"cell": "rnn", "bidirectional": False, "units": 4, "embedding_dim": 4}
+TINY = DROPPING | {"word_dropout": 0.0, "embedding_dropout": 0.0, "dropout": 0.0}
 
 
 def reviews(count, start=0):
@@ -156,7 +157,7 @@ def test_fine_tuning_begins_with_the_other_runs_weights(splits, tmp_path):
 def test_several_steps_in_one_call_and_xla_learn_the_same(splits, tmp_path):
     def weights(run, **options):
         config = TrainingConfig(epochs=2, batch_size=8, **options)
-        model = train(SentimentClassifier, splits, tmp_path / run, model=TINY | {"cell": "rnn"}, config=config)
+        model = train(SentimentClassifier, splits, tmp_path / run, model=TINY, config=config)
         return np.array(model.head.kernel)
 
     one = weights("one")
@@ -175,9 +176,7 @@ def test_mixed_precision_is_the_models_own_when_it_is_read_again(splits, tmp_pat
 def test_seeds_decide(splits, tmp_path):
     def weights(run, seed):
         config = TrainingConfig(epochs=1, batch_size=16, seed=seed)
-        model = train(
-            SentimentClassifier, splits, tmp_path / run, model={"units": 4, "embedding_dim": 4}, config=config
-        )
+        model = train(SentimentClassifier, splits, tmp_path / run, model=DROPPING, config=config)
         return np.array(model.head.kernel)
 
     first = weights("a", 1)

@@ -17,7 +17,10 @@ from keras_apps.training.fit import train
 from keras_apps.training.run_directory import RunDirectory
 from tests.mutations import VALUES, changed, mutated
 
-SETTINGS = {"model": {"units": 2, "embedding_dim": 2}, "settings": {"data": {"data": "demo", "split_seed": 0}}}
+SETTINGS = {
+    "model": {"cell": "rnn", "bidirectional": False, "units": 2, "embedding_dim": 2},
+    "settings": {"data": {"data": "demo", "split_seed": 0}},
+}
 # A model of a billion units is no mistake that a test should try out.
 SMALL = [value for value in VALUES if not isinstance(value, int) or value < 100]
 

@@ -11,8 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests import warm_process
+
 ROOT = Path(__file__).resolve().parents[2]
-FLAGS = "--units 4 --embedding_dim 4 --ngram_buckets 64 --averaging 0.9 --batch_size 8 --patience 0".split()
+TINY = "--cell rnn --nobidirectional --units 4 --embedding_dim 4"
+FLAGS = f"{TINY} --ngram_buckets 64 --averaging 0.9 --batch_size 8 --patience 0".split()
 
 
 def arguments(run_dir, table, epochs):
@@ -64,19 +67,14 @@ def test_killed_at_any_moment_and_begun_again_equals_never_killed(command, table
     run_dir = tmp_path / "run"
     moments = random.Random(1)
     for epoch in (0, 1, 3):
-        process = subprocess.Popen(
-            [sys.executable, "-m", "apps.command_line", *arguments(run_dir, table, 4)],
-            cwd=ROOT,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        process = warm_process.start(arguments(run_dir, table, 4), ROOT, [os.devnull] * 3)
         deadline = time.monotonic() + 300
         reached = run_dir / "checkpoints" / f"phase-00-epoch-{epoch:05d}"
-        while epoch and not reached.exists() and process.poll() is None and time.monotonic() < deadline:
+        while epoch and not reached.exists() and process.is_alive() and time.monotonic() < deadline:
             time.sleep(0.002)
-        time.sleep(moments.uniform(0, 0.3) if epoch else moments.uniform(4, 6))
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        time.sleep(moments.uniform(0, 0.3) if epoch else moments.uniform(0, 2))
+        process.kill()
+        process.join()
     command(*arguments(run_dir, table, 4))
     assert_equal_runs(straight, run_dir)
     assert not [name for _, _, names in os.walk(run_dir) for name in names if name.startswith(".incomplete")]
