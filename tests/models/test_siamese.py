@@ -160,9 +160,10 @@ def test_a_constant_network_is_right_nowhere(examples):
 
 
 @pytest.fixture(scope="module")
-def trained(examples):
-    model = small(characters(12, 6, 12, seed=1), ways=24)
-    fit(model, characters(12, 6, 12, seed=1), 6, batch_size=24, learning_rate=3e-3)
+def trained():
+    examples = characters(12, 6, 12, seed=1)
+    model = small(examples, ways=24)
+    fit(model, examples, 3, batch_size=24, learning_rate=3e-3)
     return model
 
 

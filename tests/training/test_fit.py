@@ -1,13 +1,10 @@
+import concurrent.futures
 import contextlib
 import itertools
 import json
 import math
-import multiprocessing
 import os
 import signal
-import subprocess
-import sys
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -23,8 +20,8 @@ from keras_apps.training.callbacks import StopOnNaN
 from keras_apps.training.checkpoint import latest_checkpoint
 from keras_apps.training.config import TrainingConfig
 from keras_apps.training.fit import train
+from tests import warm_process
 
-ROOT = Path(__file__).resolve().parents[2]
 DROPPING = {"cell": "rnn", "bidirectional": False, "units": 4, "embedding_dim": 4}
 TINY = DROPPING | {"word_dropout": 0.0, "embedding_dropout": 0.0, "dropout": 0.0}
 
@@ -321,8 +318,6 @@ def ended(run_dir):
 
 def test_killed_while_it_writes_a_model_and_between_the_phases(tmp_path):
     numbers = train_and_die(tmp_path / "whole")
-    context = multiprocessing.get_context("spawn" if sys.platform == "darwin" else "forkserver")
-    context.set_forkserver_preload(["keras_apps.training.fit"])
     torn = tmp_path / "torn"
     for deadly, after, left in (
         (1, False, None),  # the first model.keras, not yet in its place
@@ -330,7 +325,7 @@ def test_killed_while_it_writes_a_model_and_between_the_phases(tmp_path):
         (4, False, "phase-00-epoch-00002"),  # the one that begins the second phase
         (5, True, "phase-01-epoch-00001"),  # a model.keras of that, which no checkpoint knows of
     ):
-        process = context.Process(target=train_and_die, args=(torn, deadly, after))
+        process = warm_process.context().Process(target=train_and_die, args=(torn, deadly, after))
         process.start()
         process.join()
         assert process.exitcode == -signal.SIGKILL
@@ -349,26 +344,15 @@ def test_a_phase_begins_with_the_best_of_the_one_before(tmp_path):
     np.testing.assert_allclose([float(number) for number in best.numbers], 0.4, atol=0.01)
 
 
-TWO_DEVICES = """
-import sys
-import tensorflow as tf
-tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2)
-from keras_apps.data.splits import Splits
-from keras_apps.models.sentiment import SentimentClassifier
-from keras_apps.training.config import TrainingConfig
-from keras_apps.training.fit import train
-
-texts = [f"{'good' if n % 2 else 'bad'} film {'x ' * (n % 7)}" for n in range(64)]
-examples = tf.data.Dataset.from_tensor_slices({"text": texts, "label": ["pos" if n % 2 else "neg" for n in range(64)]})
-dropping = dict(cell="rnn", bidirectional=False, units=4, embedding_dim=4)
-for epochs in (1, 2):
-    train(SentimentClassifier, Splits(examples), sys.argv[1] + "/resumed", model=dropping, config=TrainingConfig(epochs=epochs, batch_size=16, distribute="mirrored"))
-"""
+def train_twice_on_two_devices(run_dir):
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+    for epochs in (1, 2):
+        config = TrainingConfig(epochs=epochs, batch_size=16, distribute="mirrored")
+        train(SentimentClassifier, Splits(reviews(64)), run_dir, model=DROPPING, config=config)
 
 
 def test_a_run_on_two_devices_goes_on(tmp_path):
-    result = subprocess.run(
-        [sys.executable, "-c", TWO_DEVICES, tmp_path], cwd=ROOT, capture_output=True, text=True, timeout=600
-    )
-    assert result.returncode == 0, result.stderr[-3000:]
+    with concurrent.futures.ProcessPoolExecutor(1, warm_process.context()) as pool:
+        pool.submit(train_twice_on_two_devices, tmp_path / "resumed").result(600)
     assert len((tmp_path / "resumed" / "history.csv").read_text().splitlines()) == 3
