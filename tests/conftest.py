@@ -7,7 +7,7 @@ os.environ.setdefault(
     "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true --xla_cpu_use_fusion_emitters=false",
 )
 if "PYTEST_XDIST_WORKER" in os.environ:
-    # There are as many workers as cores; more threads only wait for each other, those of BLAS and OpenMP by spinning.
+    # There are no fewer workers than cores; more threads only wait for each other, those of BLAS and OpenMP by spinning.
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -20,7 +20,19 @@ import pytest
 from tests import warm_process
 
 ROOT = Path(__file__).resolve().parents[1]
-LONGEST = ("test_promises", "test_docs", "test_fit", "test_saved_models", "test_command_line")
+LONGEST = (
+    "test_promises",
+    "test_docs",
+    "test_saved_models",
+    "test_siamese",
+    "test_translation",
+    "test_captioning",
+    "test_command_line",
+    "test_fit",
+    "test_new_app",
+    "test_resume",
+    "test_multi_worker",
+)
 
 
 def pytest_collection_modifyitems(items):

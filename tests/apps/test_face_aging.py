@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from keras_apps.data import demo_faces
+from tests import warm_process
 
 FLAGS = "--image_size 32 --filters 4 --discriminator_filters 8 --observer_filters 4 --identity_units 16 --batch_size 16"
 
@@ -61,8 +62,10 @@ def test_a_face_at_several_ages(command, run_dir, folder, tmp_path):
 
 
 def test_the_other_way_by_a_code(command, folder, tmp_path):
-    flags = [*FLAGS.split(), "--method", "latent", "--latent_steps", "2", "--epochs", "1", "--bounds", "0", "45"]
-    command("face_aging", "train", "--run_dir", tmp_path / "run", "--data", folder, *flags)
+    flags = [*FLAGS.split(), "--method", "latent", "--latent_steps", "2", "--bounds", "0", "45"]
+    short = ["--epochs", "1", "--steps_per_epoch", "1"]
+    train = ["train", "--run_dir", tmp_path / "run", "--data", folder, *flags, *short]
+    command("face_aging", *train, before=warm_process.step_by_step)
     assert (tmp_path / "run" / "samples" / "encoder-0001.png").exists()
     ask = ["--image", folder / "003.png", "--age", "70", "--output", tmp_path]
     command("face_aging", "predict", "--model", tmp_path / "run", *ask)
