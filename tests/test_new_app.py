@@ -40,11 +40,9 @@ import pytest
 from tests import warm_process
 
 for command in json.loads(sys.argv[1]):
-    result = warm_process.run(command, Path.cwd(), None, {}, timeout=300, before=warm_process.in_passing)
+    result = warm_process.run(command, Path.cwd(), None, {}, timeout=300)
     assert result.returncode == 0, f"{command} {result.stdout} {result.stderr}"
-promises = "-q", "-p", "no:cacheprovider", "tests/apps/test_promises.py", "-k", "denoising"
-if __name__ == "__main__":
-    sys.exit(pytest.main(promises))
+sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", "tests/apps/test_promises.py", "-k", "denoising"]))
 """
 
 
