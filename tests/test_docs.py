@@ -46,7 +46,7 @@ ELSEWHERE = re.compile(
 SHORT = "--epochs 1 --steps_per_epoch 1 --batch_size 4"
 SMALL = {
     "sentiment": "--units 4 --embedding_dim 4 --cell rnn --nobidirectional",
-    "translation": "--units 8 --embedding_dim 4 --heads 2 --feedforward_units 8 --vocabulary_size 330 --depth 1",
+    "translation": "--units 8 --embedding_dim 4 --heads 2 --feedforward_units 8 --vocabulary_size 330 --depth 1 --max_length 32",
     "captioning": "--encoder scratch --depth 1 --units 8 --embedding_dim 4 --heads 2 --feedforward_units 8 --image_size 32 --max_length 8",
     "pix2pix": "--filters 4 --height 32 --width 32",
     "text_to_image": "--filters 4 --discriminator_filters 4 --image_size 16",
@@ -54,8 +54,7 @@ SMALL = {
     "style_transfer": "--encoder scratch --filters 4 --image_size 64 --crop_size 64 --steps 2 --scales 1",
     "siamese": "--units 8 --image_size 24 --ways 4 --invented_alphabets 2",
 }
-"""Of a network that is traced in a moment."""
-NOT_RECURRENT = {"pix2pix", "text_to_image", "face_aging", "style_transfer", "siamese"}
+"""Of a network that is done with a step in a moment."""
 MEASURED = {
     "style_transfer": "--pairs 1 --optimum_steps 0",
     "translation": "--beams 2",
@@ -256,8 +255,7 @@ def run(world, arguments):
     if made and made.exists():
         shutil.rmtree(made)
     arguments = shortened(arguments) if arguments else []
-    app, verb = arguments[:2] or ("", "")
-    before = warm_process.step_by_step if verb == "train" and app in NOT_RECURRENT else warm_process.in_passing
+    before = warm_process.step_by_step if "train" in arguments else warm_process.in_passing
     result = warm_process.run(arguments, world, None, {"PYTHONPATH": str(ROOT)}, timeout=300, before=before)
     said = f"keras-apps {' '.join(arguments)}\n{result.stdout}\n{result.stderr[-3000:]}"
     assert result.returncode == 0 and "Warning" not in result.stderr, said

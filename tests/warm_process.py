@@ -21,6 +21,7 @@ PRELOADED = [
     "benchmarks.demo_data",
     "keras_apps.export.saved_model",
     "keras_apps.serving.embedded",
+    "keras_apps.training.curves",
     "keras_apps.training.fit",
     "keras_hub.layers",
     "sacrebleu",
@@ -73,7 +74,7 @@ def in_passing() -> None:
 
 
 def step_by_step() -> None:
-    """The same for a training of one step: to trace it takes longer than to do what it says."""
+    """The same for a training of one step, which takes longer to trace than to do."""
     import tensorflow as tf
 
     in_passing()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
@@ -23,6 +24,8 @@ from keras_apps.layers.transformer import TransformerDecoder, TransformerEncoder
 from keras_apps.losses.sequence import token_cross_entropy
 from keras_apps.metrics.translation import translation_report
 from keras_apps.models.servable import ServableModel, Signature, Tensors
+
+logger = logging.getLogger(__name__)
 
 
 @keras.saving.register_keras_serializable(package="keras_apps")
@@ -317,10 +320,19 @@ class Translator(ServableModel):
 
     def _translate_all(self, sources: Sequence[str], batch_size: int) -> tuple[list[str], list[float | None]]:
         """Sentences of like length together; one that is too long or empty gets an empty translation."""
-        lengths = self._encode(tf.constant(sources)).row_lengths().numpy()
+        lengths = self.tokens.tokenize(tf.constant(sources)).row_lengths().numpy()
+        if too_long := int(np.sum(lengths >= self.max_length)):
+            logger.warning(
+                "%d of %d sentences have more than the %d tokens that are read; they count as not translated",
+                too_long,
+                len(sources),
+                self.max_length - 1,
+            )
         texts, scores = [""] * len(sources), [None] * len(sources)
         order = [
-            int(index) for index in np.argsort(lengths, kind="stable") if sources[index].strip() and lengths[index] > 1
+            int(index)
+            for index in np.argsort(lengths, kind="stable")
+            if sources[index].strip() and 0 < lengths[index] < self.max_length
         ]
         for begin in range(0, len(order), batch_size):
             some = order[begin : begin + batch_size]

@@ -51,6 +51,13 @@ def test_overfits_a_handful_of_pairs_and_says_them_back(translator):
     assert (scores < 0).all() and (scores > -0.5).all()
 
 
+def test_sentences_that_are_not_read_count_as_not_translated(translator, caplog):
+    report = translator.measure(examples([*PAIRS, ("dog " * 24, "Hund"), (" ", "Katze")]))
+    assert [answer["translation"] for answer in report["answers"]] == [*(target for _, target in PAIRS), "", ""]
+    assert report["exact_match"] == 5 / 7 and report["answers"][5]["score"] is None
+    assert "1 of 7 sentences have more than the 23 tokens that are read" in caplog.text
+
+
 def test_subwords_and_gru_overfit_too():
     model = trained(tokenizer="subwords", vocabulary_size=330, cell="gru", attention="additive", steps=160)
     assert model.measure(examples())["exact_match"] == 1.0
