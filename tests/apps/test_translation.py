@@ -8,10 +8,10 @@ from PIL import Image
 
 @pytest.fixture(scope="module")
 def run_dir(command, tmp_path_factory):
-    """A translator of the generated sentences, trained for about a minute."""
+    """A translator of the generated sentences, trained for half a minute."""
     path = tmp_path_factory.mktemp("runs") / "demo"
-    flags = "--units 96 --embedding_dim 96 --cell gru --tokenizer words --dropout 0.1 --averaging 0.98 --epochs 6"
-    rates = "--learning_rate 0.008 --warmup_steps 100 --batch_size 48"
+    flags = "--units 64 --embedding_dim 64 --cell gru --tokenizer words --dropout 0.1 --averaging 0.98 --epochs 5"
+    rates = "--learning_rate 0.012 --warmup_steps 60 --batch_size 32"
     command("translation", "train", "--run_dir", path, *flags.split(), *rates.split())
     return path
 
