@@ -14,7 +14,7 @@ import tensorflow as tf
 from keras_apps.errors import UserError, check_range
 from keras_apps.layers.attention import Score
 from keras_apps.layers.decoding import Decoded, decode
-from keras_apps.layers.images import decode_image, resize_image
+from keras_apps.layers.images import decode_image, resize_image, to_pixels
 from keras_apps.layers.optimizers import FusedAdam, moving_average
 from keras_apps.layers.picture_encoders import IMAGENET, SCRATCH, is_inherited, picture_encoder, read_pretrained
 from keras_apps.layers.schedules import InverseSquareRoot
@@ -203,7 +203,7 @@ class ImageCaptioner(ServableModel):
         return tf.shape(example["captions"])[1]
 
     def _resize(self, image: tf.Tensor) -> tf.Tensor:
-        return tf.saturate_cast(tf.round(resize_image(image, self.image_size)), tf.uint8)
+        return to_pixels(resize_image(image, self.image_size))
 
     # What is computed once per picture.
 

@@ -13,7 +13,7 @@ from sklearn.metrics import roc_auc_score
 from keras_apps.errors import UserError, check_range
 from keras_apps.layers.convolution import StandardizedConv2D
 from keras_apps.layers.episodes import Classes, distort
-from keras_apps.layers.images import decode_image, resize_image
+from keras_apps.layers.images import decode_image, resize_image, to_pixels
 from keras_apps.layers.optimizers import FusedAdam, moving_average
 from keras_apps.layers.schedules import InverseSquareRoot
 from keras_apps.losses import contrastive as losses
@@ -153,7 +153,7 @@ class SiameseNetwork(ServableModel):
             image = tf.image.rgb_to_grayscale(image)
         image = tf.image.resize(image, [self.image_size, self.image_size], antialias=True)
         shape = [self.image_size, self.image_size, self.channels]
-        return tf.ensure_shape(tf.saturate_cast(tf.round(image), tf.uint8), shape)
+        return tf.ensure_shape(to_pixels(image), shape)
 
     def batches(
         self, examples: tf.data.Dataset, batch_size: int, training: bool, seed: int | tf.Tensor = 0
