@@ -165,6 +165,10 @@ def evaluate(app: App, options: argparse.Namespace) -> None:
             data = own | {name: data[name] for name in options.given & data.keys()}
         elif own["data"] != data["data"] and (own["data"] or run.config_file.exists()):
             raise UserError(f"{where}: does not hold the data that it was trained on; name examples with --data")
+    if split == "all":
+        # No part is carved out, for which a few examples may be too few.
+        fractions = {"validation_fraction", "test_fraction"} & data.keys() - options.given
+        data = data | dict.fromkeys(fractions, 0.0)
     examples = app.splits(data).split(split)
     metrics = app.measure(model, examples, options.evaluate.batch_size, options.measuring)
     answers = metrics.pop("answers", [])

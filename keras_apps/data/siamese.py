@@ -118,6 +118,13 @@ def load(
         rows[picture[0]].append((tie, picture))
     labels = {name: number for number, name in enumerate(sorted({label for _, _, label, _ in sound}))}
     groups = {name: number for number, name in enumerate(sorted({group for _, group, _, _ in sound}))}
+    parts = complete(rows, data, fractions, split_seed)
+    for part in parts.keys() - rows.keys():
+        if len({label for _, _, label, _ in parts[part]}) < 2:
+            raise UserError(
+                f"{data}: of its {len(labels)} classes the {part} split gets one, which tells nothing apart; "
+                f"set --{part}_fraction so high that it gets two, or to 0"
+            )
     splits = Splits(
         **{
             part: dataset(
@@ -125,7 +132,7 @@ def load(
                 pictures.read,
                 _columns([labels[label] for _, _, label, _ in some], [groups[group] for _, group, _, _ in some]),
             )
-            for part, some in complete(rows, data, fractions, split_seed).items()
+            for part, some in parts.items()
         }
     )
     if invented_alphabets is None:

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
+from keras_apps.errors import UserError
+
 PADDING = ""
 UNKNOWN = "[UNK]"
 
@@ -76,11 +78,16 @@ def learn_vocabulary(texts: tf.data.Dataset, size: int, min_count: int = 2) -> l
         texts: batches `<string>[batch]`.
         size: how many words at the most.
         min_count: a rarer word is left out.
+
+    Raises:
+        UserError: where all words are rarer.
     """
     counts: collections.Counter[bytes] = collections.Counter()
     for words in texts.map(lambda batch: split_words(batch).flat_values, tf.data.AUTOTUNE).as_numpy_iterator():
         counts.update(words.tolist())
     frequent = sorted((word for word, count in counts.items() if count >= min_count), key=lambda w: (-counts[w], w))
+    if not frequent:
+        raise UserError(f"no word is found {min_count} times in the training texts; give more of them")
     return [word.decode() for word in frequent[:size]]
 
 

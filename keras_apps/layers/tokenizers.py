@@ -143,12 +143,18 @@ class SpacedWordTokenizer(keras.layers.Layer):
 
     @staticmethod
     def learn(texts: Iterable[str], size: int) -> list[str]:
-        """The most frequent words, ties broken by spelling; those that occur once are left out."""
+        """The most frequent words, ties broken by spelling; those that occur once are left out.
+
+        Raises:
+            UserError: where all do.
+        """
         counts: collections.Counter[bytes] = collections.Counter()
         remaining = iter(texts)
         while batch := list(itertools.islice(remaining, 1000)):
             counts.update(_spaced_words(tf.constant(batch)).flat_values.numpy().tolist())
         frequent = sorted((word for word, count in counts.items() if count > 1), key=lambda w: (-counts[w], w))
+        if not frequent:
+            raise UserError("no word is found twice in the training texts; give more of them")
         return [word.decode() for word in frequent[: size - 4]]
 
     @property

@@ -241,6 +241,12 @@ def test_predict_answers_alike_from_wherever_the_model_is(command, demo_run, dem
     assert answers[0]["score"] == max(answers[0]["probabilities"])
 
 
+def test_two_examples_are_enough_to_be_measured(command, demo_run, tmp_path, read_json):
+    (tmp_path / "two.csv").write_text("text,label\nA wonderful film.,pos\nA dull film.,neg\n")
+    command("sentiment", "evaluate", "--model", demo_run, "--data", tmp_path / "two.csv", "--output", tmp_path)
+    assert read_json(tmp_path / "metrics.json")["examples"] == 2
+
+
 def test_one_bad_text_spoils_no_other(command, demo_run):
     result = command(
         "sentiment",

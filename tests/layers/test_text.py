@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_apps.errors import UserError
 from keras_apps.layers.text import (
     WordTokenizer,
     hashed_ngrams,
@@ -37,6 +38,11 @@ def test_splits_into_words_and_punctuation(text, expected):
 
 def test_bytes_that_are_no_utf8_are_replaced():
     assert [w.decode() for w in split_words(tf.constant([b"bad \xff end"]))[0].numpy()] == ["bad", "\ufffd", "end"]
+
+
+def test_words_that_are_all_rare_are_said():
+    with pytest.raises(UserError, match="no word is found 2 times"):
+        learn_vocabulary(tf.data.Dataset.from_tensors(["each of these", "is here once"]), 10)
 
 
 def test_vocabulary_is_by_frequency_then_spelling_and_cut():

@@ -46,6 +46,11 @@ def test_configuration_round_trip(tokenizer):
     )
 
 
+def test_words_that_are_all_rare_are_said():
+    with pytest.raises(UserError, match="no word is found twice"):
+        SpacedWordTokenizer.learn(["each of these", "is here once"], 10)
+
+
 def test_learning_twice_gives_the_same(tokenizer):
     assert type(tokenizer).learn(TEXTS, 400) == tokenizer.vocabulary
 
