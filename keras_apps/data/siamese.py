@@ -83,8 +83,10 @@ def load(
         group_key: the one that is the group, likewise.
         invented_alphabets: how many of them to train on besides; by default 60 beside a folder's alphabets, else none.
         max_bad_rows: how many pictures that are unreadable, repeated or alone in their class to skip before giving up.
-        validation_fraction: of the training pictures, where the data has no validation split; 0 for none.
-        test_fraction: of the training pictures, where the data has no test split; 0 for none.
+        validation_fraction: of the training pictures, where the data has no validation split, and no less than two
+            classes; 0 for none.
+        test_fraction: of the training pictures, where the data has no test split, and no less than two classes; 0 for
+            none.
         split_seed: what is generated, and what the splits are drawn by.
 
     Raises:
@@ -118,7 +120,7 @@ def load(
         rows[picture[0]].append((tie, picture))
     labels = {name: number for number, name in enumerate(sorted({label for _, _, label, _ in sound}))}
     groups = {name: number for number, name in enumerate(sorted({group for _, group, _, _ in sound}))}
-    parts = complete(rows, data, fractions, split_seed)
+    parts = complete(rows, data, _of_two_classes(fractions, len(labels)), split_seed)
     for part in parts.keys() - rows.keys():
         if len({label for _, _, label, _ in parts[part]}) < 2:
             raise UserError(
@@ -138,6 +140,13 @@ def load(
     if invented_alphabets is None:
         invented_alphabets = 60 if len(groups) > 1 else 0
     return _with_invented(splits, invented_alphabets, split_seed)
+
+
+def _of_two_classes(fractions: dict[str, float], classes: int) -> dict[str, float]:
+    """Fractions by which each part gets two of the classes, where that leaves two to train on."""
+    if classes < 2 * (1 + len(fractions)):
+        return fractions
+    return {part: max(fraction, 2 / classes) if fraction else fraction for part, fraction in fractions.items()}
 
 
 def _checked(data: str) -> Path:

@@ -95,13 +95,21 @@ def test_invented_alphabets_are_trained_on_beside_those_of_a_folder(tmp_path, mo
     load(path, test_fraction=0, validation_fraction=0.25)
     assert asked == [60]
     people = write(tmp_path / "people", {f"p{n}/{d}.png": png(10 * n + d) for n in range(9) for d in range(3)})
-    assert int(load(people, test_fraction=0, validation_fraction=0.25).train.cardinality()) == 21
+    assert int(load(people, test_fraction=0).train.cardinality()) == 21
+
+
+@pytest.mark.parametrize("count", [6, 12, 30])
+def test_each_part_gets_two_classes(tmp_path, count):
+    people = write(tmp_path / "people", {f"p{n}/{d}.png": png(10 * n + d) for n in range(count) for d in range(3)})
+    splits = load(people)
+    classes = [len(set(columns(splits.split(part))[1])) for part in ("train", "validation", "test")]
+    assert sum(classes) == count and min(classes) >= 2
 
 
 def test_a_part_of_one_class_is_refused(tmp_path):
-    people = write(tmp_path / "people", {f"p{n}/{d}.png": png(10 * n + d) for n in range(9) for d in range(3)})
-    with pytest.raises(UserError, match=r"of its 9 classes the validation split gets one.*--validation_fraction"):
-        load(people, test_fraction=0)
+    people = write(tmp_path / "people", {f"p{n}/{d}.png": png(10 * n + d) for n in range(5) for d in range(3)})
+    with pytest.raises(UserError, match=r"of its 5 classes the \w+ split gets one.*_fraction so high"):
+        load(people)
 
 
 def test_class_folders_in_colours_are_split_by_classes(tmp_path):
