@@ -144,9 +144,8 @@ def load(
 
 def _of_two_classes(fractions: dict[str, float], classes: int) -> dict[str, float]:
     """Fractions by which each part gets two of the classes, where that leaves two to train on."""
-    if classes < 2 * (1 + len(fractions)):
-        return fractions
-    return {part: max(fraction, 2 / classes) if fraction else fraction for part, fraction in fractions.items()}
+    raised = {part: fraction and max(fraction, 2 / classes) for part, fraction in fractions.items()}
+    return raised if sum(raised.values()) <= 1 - 2 / classes else fractions
 
 
 def _checked(data: str) -> Path:

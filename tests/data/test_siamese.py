@@ -106,6 +106,12 @@ def test_each_part_gets_two_classes(tmp_path, count):
     assert sum(classes) == count and min(classes) >= 2
 
 
+def test_a_large_fraction_leaves_some_to_train_on(tmp_path):
+    people = write(tmp_path / "people", {f"p{n}/{d}.png": png(10 * n + d) for n in range(6) for d in range(3)})
+    with pytest.raises(UserError, match="of its 6 classes the test split gets one"):
+        load(people, validation_fraction=0.7)
+
+
 def test_a_part_of_one_class_is_refused(tmp_path):
     people = write(tmp_path / "people", {f"p{n}/{d}.png": png(10 * n + d) for n in range(5) for d in range(3)})
     with pytest.raises(UserError, match=r"of its 5 classes the \w+ split gets one.*_fraction so high"):
