@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import collections
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import keras
 import tensorflow as tf
@@ -85,6 +85,15 @@ def learn_vocabulary(texts: tf.data.Dataset, size: int, min_count: int = 2) -> l
     counts: collections.Counter[bytes] = collections.Counter()
     for words in texts.map(lambda batch: split_words(batch).flat_values, tf.data.AUTOTUNE).as_numpy_iterator():
         counts.update(words.tolist())
+    return most_frequent(counts, size, min_count)
+
+
+def most_frequent(counts: Mapping[bytes, int], size: int, min_count: int = 2) -> list[str]:
+    """At most `size` of the words that are found `min_count` times, ties broken by spelling.
+
+    Raises:
+        UserError: where all words are rarer.
+    """
     frequent = sorted((word for word, count in counts.items() if count >= min_count), key=lambda w: (-counts[w], w))
     if not frequent:
         raise UserError(f"no word is found {min_count} times in the training texts; give more of them")

@@ -17,6 +17,7 @@ import keras
 import tensorflow as tf
 
 from keras_apps.errors import UserError
+from keras_apps.layers.text import most_frequent
 
 TokenizerKind = Literal["subwords", "words"]
 
@@ -152,10 +153,7 @@ class SpacedWordTokenizer(keras.layers.Layer):
         remaining = iter(texts)
         while batch := list(itertools.islice(remaining, 1000)):
             counts.update(_spaced_words(tf.constant(batch)).flat_values.numpy().tolist())
-        frequent = sorted((word for word, count in counts.items() if count > 1), key=lambda w: (-counts[w], w))
-        if not frequent:
-            raise UserError("no word is found twice in the training texts; give more of them")
-        return [word.decode() for word in frequent[: size - 4]]
+        return most_frequent(counts, size - 4)
 
     @property
     def size(self) -> int:

@@ -47,7 +47,7 @@ def test_configuration_round_trip(tokenizer):
 
 
 def test_words_that_are_all_rare_are_said():
-    with pytest.raises(UserError, match="no word is found twice"):
+    with pytest.raises(UserError, match="no word is found 2 times"):
         SpacedWordTokenizer.learn(["each of these", "is here once"], 10)
 
 
