@@ -255,7 +255,7 @@ def run(world, arguments):
     if made and made.exists():
         shutil.rmtree(made)
     arguments = shortened(arguments) if arguments else []
-    before = warm_process.step_by_step if "train" in arguments else warm_process.in_passing
+    before = warm_process.step_by_step if arguments[1:2] == ["train"] else warm_process.in_passing
     result = warm_process.run(arguments, world, None, {"PYTHONPATH": str(ROOT)}, timeout=300, before=before)
     said = f"keras-apps {' '.join(arguments)}\n{result.stdout}\n{result.stderr[-3000:]}"
     assert result.returncode == 0 and "Warning" not in result.stderr, said

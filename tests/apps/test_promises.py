@@ -358,7 +358,7 @@ def answers(model, task):
 
 
 def answers_of(model, task):
-    """What each signature answers in Python, one after the other, the default one first."""
+    """What each signature answers in Python."""
     for name, signature in model.signatures().items():
         answer = model.serve(name, **task.asks(signature.inputs))
         yield name, {key: value.numpy() for key, value in answer.items()}
@@ -390,7 +390,7 @@ def test_stopped_and_gone_on_with_equals_never_stopped(app, task, run_dir, tuned
 
 
 def answer_and_fit(name, model_file, version, run_dir):
-    """In another process: what the saved model answers, the exported one by each signature, and a run on two devices."""
+    """In another process: what the saved and the exported model answer by each signature, and a run on two devices."""
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
     with contextlib.suppress(ImportError):
@@ -402,7 +402,9 @@ def answer_and_fit(name, model_file, version, run_dir):
         specs = function.structured_input_signature[1]
         inputs = {key: tf.constant(value, specs[key].dtype) for key, value in task.asks(specs).items()}
         found["export", signature] = {key: value.numpy() for key, value in function(**inputs).items()}
-    _, found["keras"] = next(answers_of(app.model_class().load(model_file), task))
+    found |= {
+        ("keras", signature): outputs for signature, outputs in answers_of(app.model_class().load(model_file), task)
+    }
     warm_process.optimise_graphs(False)
     fit(app, task, run_dir, distribute="mirrored", xla="on")
     return found
@@ -432,8 +434,9 @@ def is_png(value):
 
 
 def test_a_saved_model_answers_alike_in_another_process(answers, elsewhere):
-    for key, expected in answers["serving_default"].items():
-        same(elsewhere[0]["keras"][key], expected)
+    for signature, outputs in answers.items():
+        for key, expected in outputs.items():
+            same(elsewhere[0]["keras", signature][key], expected)
 
 
 def test_an_export_answers_alike_elsewhere_by_every_signature_compiled_or_not(answers, elsewhere):
