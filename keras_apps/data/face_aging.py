@@ -281,7 +281,7 @@ def _load_tfds(
         rows[split].append((group, (split, index)))
         known[split][index] = age, numbers[identity]
     annotations = {split: annotated(examples, ("age", "identity"), known[split]) for split, examples in there.items()}
-    return dealt(annotations, rows, where, fractions, seed, decoded)
+    return dealt(annotations, complete(rows, where, fractions, seed), decoded)
 
 
 _TextOf = Callable[[Mapping[str, Any]], str]

@@ -196,26 +196,20 @@ def decoded(example: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
 
 def dealt(
     examples: Mapping[str, tf.data.Dataset],
-    rows: Mapping[str, Rows],
-    where: str,
-    fractions: Mapping[str, float],
-    seed: int,
+    parts: Mapping[str, Sequence[tuple[str, int]]],
     decode: Callable[..., Any],
 ) -> Splits:
-    """The splits of a tensorflow-datasets set, completed.
+    """The completed splits of a tensorflow-datasets set.
 
     Args:
         examples: of each split that is there, still encoded.
-        rows: of each split, the pictures to be used, known by split and number.
-        where: the set, for messages.
-        fractions: of the splits to be carved.
-        seed: what they are drawn by.
+        parts: of each split that is wanted, its examples: the split they are in, and their numbers there.
         decode: an encoded example, to what is trained on.
     """
     return Splits(
         **{
             part: chosen(examples[places[0][0]], [index for _, index in places]).map(decode, tf.data.AUTOTUNE)
-            for part, places in complete(rows, where, fractions, seed).items()
+            for part, places in parts.items()
         }
     )
 

@@ -268,7 +268,7 @@ def _load_tfds(
     def example(a: tf.Tensor, b: tf.Tensor) -> dict[str, tf.Tensor]:
         return _example(tf.numpy_function(decoded, [a, b], [tf.uint8] * 2), direction)
 
-    return dealt(encoded, rows, where, fractions, seed, example)
+    return dealt(encoded, complete(rows, where, fractions, seed), example)
 
 
 def _checked(pair: Sequence[bytes], keys: Sequence[str]) -> tuple[bytes, bytes, bytes]:

@@ -176,9 +176,6 @@ def _complete(
     train: Rows, others: dict[str, tf.data.Dataset], where: str, fractions: dict[str, float], seed: int
 ) -> Splits:
     """Carves the splits that are not among `others` out of the training rows."""
-    classes = {label for _, label in train}
-    if len(classes) < 2:
-        raise UserError(f"{where}: every row has the class {next(iter(classes))!r}; at least two classes are needed")
     missing = {split: fraction for split, fraction in fractions.items() if fraction and split not in others}
     texts, labels = zip(*train, strict=True)
     parts = grouping.split(texts, labels, missing, seed)

@@ -15,7 +15,7 @@ import io
 import logging
 import os
 from collections import Counter
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -115,18 +115,8 @@ def load(
     digests = pictures.check(bad_rows)
     sound = _sound(found, digests, data, bad_rows)
     bad_rows.summarize()
-    rows: dict[str, Rows] = {split: [] for split, *_ in found}
-    for picture, tie in zip(sound, _ties(sound), strict=True):
-        rows[picture[0]].append((tie, picture))
-    labels = {name: number for number, name in enumerate(sorted({label for _, _, label, _ in sound}))}
-    groups = {name: number for number, name in enumerate(sorted({group for _, group, _, _ in sound}))}
-    parts = complete(rows, data, _of_two_classes(fractions, len(labels)), split_seed)
-    for part in parts.keys() - rows.keys():
-        if len({label for _, _, label, _ in parts[part]}) < 2:
-            raise UserError(
-                f"{data}: of its {len(labels)} classes the {part} split gets one, which tells nothing apart; "
-                f"set --{part}_fraction so high that it gets two, or to 0"
-            )
+    labels, groups = _numbers(label for _, _, label, _ in sound), _numbers(group for _, group, _, _ in sound)
+    parts = _parts((split for split, *_ in found), sound, data, fractions, split_seed)
     splits = Splits(
         **{
             part: dataset(
@@ -140,12 +130,6 @@ def load(
     if invented_alphabets is None:
         invented_alphabets = 60 if len(groups) > 1 else 0
     return _with_invented(splits, invented_alphabets, split_seed)
-
-
-def _of_two_classes(fractions: dict[str, float], classes: int) -> dict[str, float]:
-    """Fractions by which each part gets two of the classes, where that leaves two to train on."""
-    raised = {part: fraction and max(fraction, 2 / classes) for part, fraction in fractions.items()}
-    return raised if sum(raised.values()) <= 1 - 2 / classes else fractions
 
 
 def _checked(data: str) -> Path:
@@ -235,10 +219,39 @@ def _sound(found: Sequence[_Picture], digests: Mapping[str, bytes], where: str, 
     return sound
 
 
-def _ties(sound: Sequence[_Picture]) -> list[Hashable]:
-    """What keeps a picture on one side: its group, or where there are fewer than three of them its class."""
+def _numbers(names: Iterable[str]) -> dict[str, int]:
+    return {name: number for number, name in enumerate(sorted(set(names)))}
+
+
+def _parts(
+    splits: Iterable[str], sound: Sequence[_Picture], where: str, fractions: dict[str, float], seed: int
+) -> dict[str, list[_Picture]]:
+    """Carves the splits that are missing, by whole groups, or where there are fewer than three by whole classes.
+
+    Each that is carved gets two classes, where that leaves two to train on.
+
+    Raises:
+        UserError: if it gets one.
+    """
     by_group = len({group for _, group, _, _ in sound}) > 2
-    return [group if by_group else label for _, group, label, _ in sound]
+    rows: dict[str, Rows] = {split: [] for split in splits}
+    for picture in sound:
+        split, group, label, _ = picture
+        rows[split].append((group if by_group else label, picture))
+    taken = {tie for split in rows if split != "train" for tie, _ in rows[split]}
+    classes = len({label for tie, (_, _, label, _) in rows.get("train", []) if tie not in taken})
+    missing = {part: fraction for part, fraction in fractions.items() if fraction and part not in rows}
+    raised = {part: max(fraction, 2 / max(classes, 1)) for part, fraction in missing.items()}
+    if classes * (1 - sum(raised.values())) >= 2:
+        missing = raised
+    parts = complete(rows, where, missing, seed)
+    for part in missing:
+        if part in parts and len({label for _, _, label, _ in parts[part]}) < 2:
+            raise UserError(
+                f"{where}: of the {classes} classes to train on the {part} split gets one, which tells nothing apart; "
+                f"set --{part}_fraction so high that it gets two, or to 0"
+            )
+    return parts
 
 
 # Sets of tensorflow-datasets.
@@ -270,16 +283,15 @@ def _load_tfds(
         raise UserError(f"{where}: it has no train, validation or test split")
     sound = _sound(found, digests, where, bad_rows)
     bad_rows.summarize()
-    labels = {label: number for number, label in enumerate(sorted({label for _, _, label, _ in sound}))}
-    groups = {group: number for number, group in enumerate(sorted({group for _, group, _, _ in sound}))}
-    rows: dict[str, Rows] = {split: [] for split in there}
+    labels, groups = _numbers(label for _, _, label, _ in sound), _numbers(group for _, group, _, _ in sound)
+    places = {at: (split, int(at[len(split) + 1 : -1])) for split, _, _, at in sound}
     known = {split: np.full([len(examples), 2], -1, np.int32) for split, examples in there.items()}
-    for (split, group, label, at), tie in zip(sound, _ties(sound), strict=True):
-        index = int(at[len(split) + 1 : -1])
-        rows[split].append((tie, (split, index)))
+    for _, group, label, at in sound:
+        split, index = places[at]
         known[split][index] = labels[label], groups[group]
     annotations = {split: annotated(examples, ("label", "group"), known[split]) for split, examples in there.items()}
-    return dealt(annotations, rows, where, fractions, seed, decoded)
+    parts = _parts(there, sound, where, fractions, seed)
+    return dealt(annotations, {part: [places[at] for *_, at in some] for part, some in parts.items()}, decoded)
 
 
 _TextOf = Callable[[Mapping[str, Any]], str]

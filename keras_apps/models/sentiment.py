@@ -205,11 +205,7 @@ class SentimentClassifier(ServableModel):
         """Learns the vocabulary, the class names and the n-grams' naive-Bayes ratios, where not given, and builds."""
         batches = examples.batch(512).prefetch(2)
         if self.class_names is None:
-            self.class_names = sorted(
-                {label.decode() for batch in batches for label in batch["label"].numpy()}, key=_natural
-            )
-            if len(self.class_names) < 2:
-                raise UserError(f"the examples have one class only ({', '.join(self.class_names)}); two are needed")
+            self.class_names = sorted(_classes(batches), key=_natural)
         if self.vocabulary is None:
             self.vocabulary = learn_vocabulary(batches.map(lambda batch: batch["text"]), self.vocabulary_size)
         if not self.built:
@@ -224,8 +220,7 @@ class SentimentClassifier(ServableModel):
     def config_for(self, examples: tf.data.Dataset) -> dict:
         """Keeps the vocabulary; keeps the class names, and with them the head, where they cover the new labels."""
         config = self.get_config()
-        labels = {label.decode() for batch in examples.batch(512) for label in batch["label"].numpy()}
-        if not labels <= set(self.class_names):
+        if not _classes(examples.batch(512)) <= set(self.class_names):
             config["class_names"] = None
         return config
 
@@ -456,6 +451,14 @@ def _checked(texts: tf.Tensor) -> tf.Tensor:
     is_there = tf.strings.length(tf.strings.strip(texts)) > 0
     with tf.control_dependencies([check_each(is_there, "text {} of the request is empty")]):
         return tf.identity(texts)
+
+
+def _classes(batches: tf.data.Dataset) -> set[str]:
+    """The classes of examples to train on, which must be two or more."""
+    classes = {label.decode() for batch in batches for label in batch["label"].numpy()}
+    if len(classes) < 2:
+        raise UserError(f"the examples to train on have one class only ({', '.join(classes)}); two are needed")
+    return classes
 
 
 def _natural(name: str) -> tuple[int, float, str]:

@@ -241,8 +241,8 @@ def test_predict_answers_alike_from_wherever_the_model_is(command, demo_run, dem
     assert answers[0]["score"] == max(answers[0]["probabilities"])
 
 
-def test_two_examples_are_enough_to_be_measured(command, demo_run, tmp_path, read_json):
-    (tmp_path / "two.csv").write_text("text,label\nA wonderful film.,pos\nA dull film.,neg\n")
+def test_two_examples_of_one_class_are_enough_to_be_measured(command, demo_run, tmp_path, read_json):
+    (tmp_path / "two.csv").write_text("text,label\nA wonderful film.,pos\nA fine film.,pos\n")
     command("sentiment", "evaluate", "--model", demo_run, "--data", tmp_path / "two.csv", "--output", tmp_path)
     assert read_json(tmp_path / "metrics.json")["examples"] == 2
 

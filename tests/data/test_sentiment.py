@@ -117,7 +117,6 @@ def test_what_cannot_be_loaded_says_so_in_one_line(tmp_path):
         (tmp_path / "empty", "nothing that is understood.*pos/"),
         (tmp_path / "only", "no train split"),
         (tmp_path / "header.csv", "no rows"),
-        (table(tmp_path / "one.csv", labels=["pos"]), "every row has the class 'pos'"),
         (tmp_path / "same.csv", "too few, or too alike"),
         (table(tmp_path / "two.csv", count=2), "2 rows are too few"),
     ):

@@ -108,13 +108,20 @@ def test_each_part_gets_two_classes(tmp_path, count):
 
 def test_a_large_fraction_leaves_some_to_train_on(tmp_path):
     people = write(tmp_path / "people", {f"p{n}/{d}.png": png(10 * n + d) for n in range(6) for d in range(3)})
-    with pytest.raises(UserError, match="of its 6 classes the test split gets one"):
+    with pytest.raises(UserError, match="of the 6 classes to train on the test split gets one"):
         load(people, validation_fraction=0.7)
+
+
+def test_one_class_of_a_given_test_part_is_left_out_of_training(tmp_path):
+    drawings = {f"train/p{n}/{d}.png": png(10 * n + d) for n in range(6) for d in range(3)}
+    drawings |= {f"test/p{n}/{d}.png": png(10 * n + d) for n in (5, 7) for d in range(3, 6)}
+    splits = load(write(tmp_path / "people", drawings))
+    assert len(set(columns(splits.train)[1])) == 3 and len(set(columns(splits.validation)[1])) == 2
 
 
 def test_a_part_of_one_class_is_refused(tmp_path):
     people = write(tmp_path / "people", {f"p{n}/{d}.png": png(10 * n + d) for n in range(5) for d in range(3)})
-    with pytest.raises(UserError, match=r"of its 5 classes the \w+ split gets one.*_fraction so high"):
+    with pytest.raises(UserError, match=r"of the 5 classes to train on the \w+ split gets one.*_fraction so high"):
         load(people)
 
 
@@ -218,6 +225,13 @@ def test_sets_of_tensorflow_datasets(tmp_path, monkeypatch):
     images, labels, groups = columns(splits.validation)
     assert len(set(labels)) == 6 and len(set(groups)) == 2 and images[0].shape == (12, 9, 3)
     assert not set(groups) & set(columns(splits.train)[2])
+    # Of one alphabet, whose classes are so few that a tenth of them is one.
+    tfds.dataset_builders.store_as_tfds_dataset(
+        name="few_characters", version="1.0.0", data_dir=tmp_path, features=features,
+        split_datasets={"train": rows(0, 16).map(lambda row: row | {"alphabet": tf.zeros([], tf.int64)})},
+    )  # fmt: skip
+    few = load("tfds:few_characters")
+    assert [len(set(columns(few.split(part))[1])) for part in ("train", "validation", "test")] == [4, 2, 2]
     with pytest.raises(UserError, match="nothing.*--label_key"):
         load("tfds:tiny_characters", label_key="nothing")
 

@@ -188,6 +188,8 @@ def test_fine_tuning_keeps_vocabulary_and_replaces_the_head_for_other_classes():
     swapped.inherit(parent)
     assert not np.allclose(swapped.head.kernel, parent.head.kernel)
     assert not np.allclose(swapped.ngrams.ratios, parent.ngrams.ratios)
+    with pytest.raises(UserError, match=r"one class only \(pos\)"):
+        parent.config_for(examples(["x", "y"], ["pos", "pos"]))
 
 
 def test_a_frozen_encoder_stays_and_the_head_learns():
