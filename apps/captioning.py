@@ -108,7 +108,8 @@ def requests(options: PredictFlags) -> tuple[str, Iterable[tuple[runner.Line, ru
     """The signature, and a request for each picture."""
     if options.output and not options.explain:
         raise UserError("--output is for pictures of attention; give --explain too")
-    return "explain" if options.explain else "serving_default", inputs.pictures(options.image, options.input)
+    images = inputs.chosen(options.image, options.input)
+    return "explain" if options.explain else "serving_default", inputs.pictures(images)
 
 
 def present(
@@ -179,6 +180,7 @@ APP = runner.App(
     draw=draw,
     present=present,
     answering_flags=AnsweringFlags,
+    predict_batch=32,
 )
 
 if __name__ == "__main__":

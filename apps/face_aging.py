@@ -14,6 +14,8 @@ from keras_apps.training.config import TrainingConfig
 
 AGES = (5, 15, 25, 35, 45, 55, 65, 75)
 """The centres of the age groups, unless others are chosen."""
+OLDEST = 120
+"""In years, of the ages that a model takes."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,15 +99,21 @@ class PredictFlags(inputs.PictureFlags):
     output: str = ""
     """Folder for the answers: NAME-AGE.png, and NAME-ages.png with the face and all its ages in a row."""
 
+    def __post_init__(self):
+        for age in self.age:
+            if not 0 <= age <= OLDEST:
+                raise UserError(f"--age must be from 0 to {OLDEST}; received {age}")
+
 
 def requests(options: PredictFlags) -> tuple[str, Iterable[tuple[runner.Line, runner.Line]]]:
     """The signature, and a request for each picture at each age."""
     if not options.output:
         raise UserError("give --output FOLDER for the pictures to be made")
-    pictures = inputs.pictures(options.image, options.input)
+    images = inputs.chosen(options.image, options.input)
+    inputs.check_outputs({image: [*_paths(options, image).values(), _row(options, image)] for image in images})
 
     def each() -> Iterator[tuple[runner.Line, runner.Line]]:
-        for shown, request in pictures:
+        for shown, request in inputs.pictures(images):
             for age in _ages(options):
                 yield shown | {"age": age}, request | {"age": age}
 
@@ -116,6 +124,15 @@ def _ages(options: PredictFlags) -> list[int]:
     return list(dict.fromkeys(options.age)) or list(AGES)
 
 
+def _paths(options: PredictFlags, image: str) -> dict[int, Path]:
+    """Of each age the file of the picture at it."""
+    return {age: Path(options.output) / f"{Path(image).stem}-{age}.png" for age in _ages(options)}
+
+
+def _row(options: PredictFlags, image: str) -> Path:
+    return Path(options.output) / f"{Path(image).stem}-ages.png"
+
+
 def present(
     options: PredictFlags, index: int, shown: runner.Line, request: runner.Line, outcome: runner.Line
 ) -> runner.Line:
@@ -123,17 +140,16 @@ def present(
     del index
     from keras_apps.files import atomic_file
 
-    folder, name = Path(options.output), Path(shown["image"]).stem
-    paths = {age: folder / f"{name}-{age}.png" for age in _ages(options)}
+    paths = _paths(options, shown["image"])
     path = paths[shown["age"]]
     with atomic_file(path) as temporary:
         temporary.write_bytes(outcome["image_bytes"])
     line = shown | {"output": str(path)}
     if shown["age"] != _ages(options)[-1]:
         return line
-    row = folder / f"{name}-ages.png"
+    row = _row(options, shown["image"])
     with atomic_file(row) as temporary:
-        _draw_row([request["image_bytes"], *(path.read_bytes() for path in paths.values() if path.exists())], temporary)
+        _draw_row([request["image_bytes"], *(path.read_bytes() for path in paths.values())], temporary)
     return line | {"row": str(row)}
 
 
@@ -163,6 +179,7 @@ APP = runner.App(
     together=lambda options: len(_ages(options)),
     answering_flags=AnsweringFlags,
     measuring_flags=made_pictures.MeasuringFlags,
+    predict_batch=32,
     training=TrainingConfig(epochs=15, batch_size=16, patience=0),
 )
 

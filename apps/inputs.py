@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import os
 import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,25 +54,59 @@ def texts(options: TextFlags) -> Iterable[str]:
         raise UserError("give either --text (once or more) or --input FILE (- for standard input)")
     if file not in ("", "-") and not Path(file).is_file():
         raise UserError(f"{file}: no such file; --input names a text file, or - for standard input")
-    if re.search(r"\.(csv|tsv|jsonl)(\.gz)?$", file):
+    if re.search(r"\.(csv|tsv|jsonl)(\.gz)?$", file.lower()):
         return _column(file, options.text_key)
     # What is no UTF-8 comes from the command line as halves of surrogate pairs, which nothing takes.
     return [text.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for text in given] or _lines(file)
 
 
-def pictures(given: Sequence[str], folder: str) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    """Of each picture of `--image`, or of `--input`, its name and a request that reads its bytes, once.
+def chosen(given: Sequence[str], folder: str) -> list[str]:
+    """The pictures of `--image`, or those of `--input`.
 
     Args:
         given: the files themselves.
         folder: where all pictures are meant.
 
     Raises:
-        UserError: where there are both, or neither, or no such folder, or none in it.
+        UserError: where there are both, or neither, or no such file or folder, or none in it.
     """
     if bool(given) == bool(folder):
         raise UserError("give either --image FILE (once or more) or --input FOLDER")
-    return _requests(given or files(folder))
+    for path in given:
+        if not Path(path).is_file():
+            raise UserError(f"{path}: no such picture file")
+    return list(given) or files(folder)
+
+
+def pictures(paths: Iterable[str]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """Of each picture its name and a request that reads its bytes, once."""
+    from keras_apps.data.images import image_bytes
+
+    for path in paths:
+        yield {"image": path}, {"image_bytes": functools.cache(functools.partial(image_bytes, path))}
+
+
+def check_outputs(outputs: Mapping[str, Iterable[str | os.PathLike]]) -> None:
+    """Refuses answers that would be one file, or take the place of a picture that is asked about.
+
+    Args:
+        outputs: of each picture, the files that its answers will be.
+
+    Raises:
+        UserError: where there are such.
+    """
+    asked = {os.path.realpath(picture) for picture in outputs}
+    taken: dict[str, str] = {}
+    for picture, files in outputs.items():
+        for file in map(os.path.realpath, files):
+            if file in asked:
+                raise UserError(f"{file}: the answer to {picture} would take its place; name another --output")
+            if file in taken:
+                raise UserError(
+                    f"{file}: would be the answer to {taken[file]} and to {picture}; "
+                    "rename one of them, or ask twice with an --output each"
+                )
+            taken[file] = picture
 
 
 def files(folder: str) -> list[str]:
@@ -84,31 +119,29 @@ def files(folder: str) -> list[str]:
 
     if not Path(folder).is_dir():
         raise UserError(f"{folder}: no such folder; --input names a folder of pictures, --image a picture")
-    found = sorted(str(path) for path in Path(folder).iterdir() if path.suffix.lower() in SUFFIXES)
+    shown = (path for path in Path(folder).iterdir() if not path.name.startswith("."))
+    found = sorted(str(path) for path in shown if path.suffix.lower() in SUFFIXES)
     if not found:
         raise UserError(f"{folder}: holds no pictures ({', '.join(SUFFIXES)})")
     return found
-
-
-def _requests(paths: Iterable[str]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    from keras_apps.data.images import image_bytes
-
-    for path in paths:
-        yield {"image": path}, {"image_bytes": functools.cache(functools.partial(image_bytes, path))}
 
 
 def _column(file: str, key: str | None) -> Iterator[str]:
     from keras_apps.data.tables import CAPTION_NAMES, SOURCE_NAMES, TEXT_NAMES, BadRows, Column, read_table
 
     names = (*TEXT_NAMES, *SOURCE_NAMES, *CAPTION_NAMES)
-    for _, (text,) in read_table(file, [Column(names, "--text_key", key)], BadRows(0)):
+    # An empty text is refused by itself.
+    for _, (text,) in read_table(file, [Column(names, "--text_key", key, optional=True)], BadRows(None)):
         yield text
 
 
 def _lines(path: str) -> Iterator[str]:
+    # A mark at the beginning and other ends of lines come from Windows.
     if path == "-":
-        sys.stdin.reconfigure(encoding="utf-8", errors="replace")
-        yield from (line.rstrip("\n") for line in sys.stdin)
+        sys.stdin.reconfigure(encoding="utf-8-sig", errors="replace")
+        yield from (line.rstrip("\r\n") for line in sys.stdin)
         return
-    with open(path, encoding="utf-8", errors="replace") as file:
-        yield from (line.rstrip("\n") for line in file)
+    if not os.path.getsize(path):
+        raise UserError(f"{path}: the file is empty")
+    with open(path, encoding="utf-8-sig", errors="replace") as file:
+        yield from (line.rstrip("\r\n") for line in file)

@@ -66,7 +66,13 @@ def requests(options: PredictFlags) -> tuple[str, Iterable[tuple[runner.Line, ru
     """The signature, and a request for each picture."""
     if not options.output:
         raise UserError("give --output FOLDER for the pictures to be made")
-    return "serving_default", inputs.pictures(options.image, options.input)
+    images = inputs.chosen(options.image, options.input)
+    inputs.check_outputs({image: [_path(options, image)] for image in images})
+    return "serving_default", inputs.pictures(images)
+
+
+def _path(options: PredictFlags, image: str) -> Path:
+    return Path(options.output) / f"{Path(image).stem}.png"
 
 
 def present(
@@ -76,7 +82,7 @@ def present(
     del index, request
     from keras_apps.files import atomic_file
 
-    path = Path(options.output) / f"{Path(shown['image']).stem}.png"
+    path = _path(options, shown["image"])
     with atomic_file(path) as temporary:
         temporary.write_bytes(outcome["image_bytes"])
     return shown | {"output": str(path)}
@@ -103,6 +109,7 @@ APP = runner.App(
     table=table,
     present=present,
     measuring_flags=made_pictures.MeasuringFlags,
+    predict_batch=4,
     training=TrainingConfig(epochs=50, batch_size=4, patience=0),
 )
 

@@ -19,7 +19,7 @@ from absl.flags import argparse_flags
 from simple_parsing.helpers.custom_actions import BooleanOptionalAction
 
 from apps import verbs
-from keras_apps.errors import UserError, brief, printable
+from keras_apps.errors import UserError, brief, check_range, printable
 from keras_apps.files import disk_trouble
 from keras_apps.training.config import TrainingConfig
 
@@ -52,6 +52,9 @@ class SplitFlags:
     split_seed: int = 0
     """What the parts are drawn by."""
 
+    def __post_init__(self):
+        check_range(self, ("max_bad_rows", "split_seed"), at_least=0)
+
 
 @dataclasses.dataclass(frozen=True)
 class App:
@@ -75,13 +78,13 @@ class App:
         draw: writes pictures into a folder, from the metrics, the `answers` of `measure`, and the examples.
         present: `predict_flags`, the request's number, what its line begins with, its inputs and its outcome -> what
             is printed; writes pictures.
-        overview: `predict_flags` and how many requests there were -> a last line to print, if any; draws what shows all
-            the answers together. Not of a shard.
+        overview: `predict_flags` and the lines printed of requests that were answered -> a last line to print, if any;
+            draws what shows all the answers together. Not of a shard.
         together: `predict_flags` -> how many requests, one after the other, a shard is to have together; 0 for all.
         answering_flags: dataclass of constructor arguments that no weight depends on, None for the model's own;
             `evaluate`, `predict` and `export` take them.
         measuring_flags: dataclass of what else `evaluate` measures with.
-        predict_batch: requests that `predict` asks at once.
+        predict_batch: requests that `predict` asks at once, at most the largest of the signatures' batch sizes.
         splitting: how parts are made unless other flags are given.
         training: how to train unless other flags are given.
     """
@@ -100,7 +103,7 @@ class App:
     present: Callable[[Any, int, Line, Line, Line], Line] = lambda options, index, shown, request, outcome: (
         shown | outcome
     )
-    overview: Callable[[Any, int], Line | None] = lambda options, count: None
+    overview: Callable[[Any, Sequence[Line]], Line | None] | None = None
     together: Callable[[Any], int] = lambda options: 1
     measure: Callable[[ServableModel, tf.data.Dataset, int, Any], Line] = lambda model, examples, batch_size, options: (
         model.measure(examples, batch_size)
@@ -130,10 +133,10 @@ def main(app: App, argv: Sequence[str] | None = None) -> None:
             fail(error)
         if unknown:
             fail(f"{_unknown(unknown[0], options)}; see keras-apps {app.name} {options.verb.__name__} --help")
-        words = [word[2:].split("=")[0].replace("-", "_") for word in arguments if word.startswith("--")]
+        given = _given(arguments, options)
         # Whether a flag was given decides where its default would come from: these flags, or an older run's.
-        options.given = set(words)
-        twice = [word for word in options.given & _tuple_flags(options) if words.count(word) > 1]
+        options.given = set(given)
+        twice = [name for name in options.given & _tuple_flags(options) if given.count(name) > 1]
         if twice:
             fail(f"--{twice[0]} is given twice; give all of its values after it once: --{twice[0]} ONE ANOTHER")
         return options
@@ -253,6 +256,13 @@ def _parser(app: App) -> Parser:
                 sub.add_arguments(group, dest=destination)
         sub.set_defaults(verb=verb)
     return parser
+
+
+def _given(arguments: Sequence[str], options: argparse.Namespace) -> list[str]:
+    """The names of the flags that were given, as often as they were; --nobidirectional gives `bidirectional`."""
+    names = {field.name for field in _flags(options)}
+    words = [word[2:].split("=")[0].replace("-", "_") for word in arguments if word.startswith("--")]
+    return [word if word in names else word.removeprefix("no") for word in words]
 
 
 def _unknown(word: str, options: argparse.Namespace) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
@@ -121,10 +123,10 @@ def requests(options: PredictFlags) -> tuple[str, Iterable[tuple[runner.Line, ru
         return "enrol", _supports(options.support)
     if options.remove:
         return "enrol", _removed(options)
-    pictures = inputs.pictures(options.image, options.input)
     gallery = _gallery(options.gallery)
     if not gallery.names:
         raise UserError(f"{options.gallery}: no class is enrolled; make the gallery with --support FOLDER")
+    pictures = inputs.pictures(inputs.chosen(options.image, options.input))
     return "classify", (
         (shown, {"query_bytes": request["image_bytes"], "support": gallery.embeddings}) for shown, request in pictures
     )
@@ -145,15 +147,21 @@ def _supports(support: str) -> Iterable[tuple[runner.Line, runner.Line]]:
 
     if not Path(support).exists() or not Folder.is_one(support):
         raise UserError(f"{support}: no such folder, .tar or .zip of class folders")
-    folder = Folder(support, BadRows(0))
+    folder = Folder(support, BadRows(None))
     names = [name for name in folder.names if name.lower().endswith(SUFFIXES) and "/" in name]
     if not names:
         raise UserError(f"{support}: there are no pictures in folders in it; put those of a class into one of its name")
 
+    folders = {PurePosixPath(name).parent for name in names}
+    # Alphabets have characters of the same names.
+    named = Counter(folder.name for folder in folders)
+    classes = {folder: folder.name if named[folder.name] == 1 else str(folder) for folder in folders}
+
     def each() -> Iterator[tuple[runner.Line, runner.Line]]:
         for name, file in folder.open(names):
             where = f"{support}/{name}"
-            yield {"class": PurePosixPath(name).parent.name, "image": where}, {"image_bytes": image_bytes(file, where)}
+            shown = {"class": classes[PurePosixPath(name).parent], "image": where}
+            yield shown, {"image_bytes": image_bytes(file, where)}
 
     return each()
 
@@ -163,6 +171,7 @@ def _removed(options: PredictFlags) -> Iterator[tuple[runner.Line, runner.Line]]
     gallery = _gallery(options.gallery)
     gallery.remove(options.remove)
     gallery.save()
+    print(f"{options.gallery}: {options.remove} is taken out", file=sys.stderr)
     yield from ()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -138,18 +137,22 @@ def requests(options: PredictFlags) -> tuple[str, Iterable[tuple[runner.Line, ru
     """The signature, and a request for each content in each style, or in all of them."""
     if not options.output:
         raise UserError("give --output FOLDER for the pictures to be made")
-    contents = inputs.pictures(options.image, options.input)
+    contents = inputs.chosen(options.image, options.input)
     styles = _styles(options)
     if options.share and len(options.share) != len(styles):
         raise UserError(
             f"there are {len(styles)} styles, but {len(options.share)} times --share; give one for each style"
         )
 
+    shown_styles = ["mix"] if options.share else styles or [""]
+    outputs = {content: [_path(options.output, content, style) for style in shown_styles] for content in contents}
+    inputs.check_outputs(dict.fromkeys(styles, ()) | outputs)
+
     def each() -> Iterator[tuple[runner.Line, runner.Line]]:
         from keras_apps.data.images import image_bytes
 
         encoded = {style: image_bytes(style) for style in styles}
-        for shown, content in contents:
+        for shown, content in inputs.pictures(contents):
             request = {"content_bytes": content["image_bytes"], "style_weight": options.style_weight}
             if options.share:
                 yield (
@@ -164,12 +167,8 @@ def requests(options: PredictFlags) -> tuple[str, Iterable[tuple[runner.Line, ru
     return "mix" if options.share else "serving_default", each()
 
 
-# Listed once: the answers may be written to the same folder.
-_files = functools.cache(inputs.files)
-
-
 def _styles(options: PredictFlags) -> list[str]:
-    return [path for style in options.style for path in (_files(style) if Path(style).is_dir() else [style])]
+    return [path for style in options.style for path in (inputs.files(style) if Path(style).is_dir() else [style])]
 
 
 def present(
@@ -193,18 +192,18 @@ def present(
     return line
 
 
-def overview(options: PredictFlags, count: int) -> runner.Line | None:
+def overview(options: PredictFlags, answered: Sequence[runner.Line]) -> runner.Line | None:
     """The grid of all pictures, where there are several."""
     from keras_apps.files import atomic_file
 
-    if count == 1:
+    if len(answered) == 1:
         return None
-    styles = ["mix"] if options.share else _styles(options) or [""]
-    contents = options.image or _files(options.input)
-    paths = [[_path(options.output, content, style) for style in styles] for content in contents]
+    made = {(line["image"], line.get("style", "")): line["output"] for line in answered}
+    contents, styles = (list(dict.fromkeys(names)) for names in zip(*made, strict=True))
     grid = Path(options.output) / "grid.png"
     with atomic_file(grid) as temporary:
-        _draw_grid(contents, [] if styles[0] in ("", "mix") else styles, paths, temporary)
+        rows = [[made.get((content, style)) for style in styles] for content in contents]
+        _draw_grid(contents, styles if any(styles) else [], rows, temporary)
     return {"grid": str(grid)}
 
 
@@ -212,7 +211,9 @@ def _path(folder: str, content: str, style: str) -> Path:
     return Path(folder) / f"{'-'.join(filter(None, (Path(content).stem, Path(style).stem)))}.png"
 
 
-def _draw_grid(contents: Sequence[str], styles: Sequence[str], made: Sequence[Sequence[Path]], path: Path) -> None:
+def _draw_grid(
+    contents: Sequence[str], styles: Sequence[str], made: Sequence[Sequence[str | None]], path: Path
+) -> None:
     """A row for each content, which comes first, and above all the styles; what was refused is left white."""
     import numpy as np
     from PIL import Image, ImageOps
@@ -220,13 +221,13 @@ def _draw_grid(contents: Sequence[str], styles: Sequence[str], made: Sequence[Se
     from keras_apps.data.images import read_image
     from keras_apps.drawing import draw_tiles
 
-    def tile(picture: str | Path) -> np.ndarray:
-        if not Path(picture).is_file():
+    def tile(picture: str | None) -> np.ndarray:
+        if picture is None:
             return np.full((TILE, TILE, 3), 255, np.uint8)
         return np.asarray(ImageOps.pad(Image.fromarray(read_image(picture)), (TILE, TILE), color="white"))
 
     rows = [[tile(content), *map(tile, row)] for content, row in zip(contents, made, strict=True)]
-    draw_tiles(np.stack([[tile(""), *map(tile, styles)], *rows] if styles else rows), path)
+    draw_tiles(np.stack([[tile(None), *map(tile, styles)], *rows] if styles else rows), path)
 
 
 def measure(model: Any, examples: Any, batch_size: int, options: MeasuringFlags) -> runner.Line:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -102,6 +102,8 @@ class PredictFlags(inputs.TextFlags):
     def __post_init__(self):
         check_range(self, ("count",), at_least=1)
         check_range(self, ("steps",), at_least=2)
+        # As many as an int32 of a request holds.
+        check_range(self, ("seed",) if self.to_seed is None else ("seed", "to_seed"), at_least=-(2**31), below=2**31)
 
     @property
     def goes(self) -> bool:
@@ -159,7 +161,7 @@ def _title(options: PredictFlags, request: runner.Line) -> str:
     return f"{request['weight']:.2f}"
 
 
-def overview(options: PredictFlags, count: int) -> None:
+def overview(options: PredictFlags, answered: Sequence[runner.Line]) -> None:
     """Draws a contact sheet of the first pictures; a row is of one sentence where that is not too long."""
     import numpy as np
     from PIL import Image
@@ -167,8 +169,7 @@ def overview(options: PredictFlags, count: int) -> None:
     from keras_apps.drawing import draw_contact_sheet
     from keras_apps.files import atomic_file
 
-    paths = (_path(options, index) for index in range(min(count, SHOWN)))
-    pictures = [Image.open(path) for path in paths if path.exists()]
+    pictures = [Image.open(line["output"]) for line in answered[:SHOWN]]
     columns = options.steps if options.goes else options.count
     with atomic_file(Path(options.output) / "contact_sheet.png") as temporary:
         draw_contact_sheet(
@@ -231,6 +232,7 @@ APP = runner.App(
     present=present,
     overview=overview,
     measuring_flags=made_pictures.MeasuringFlags,
+    predict_batch=32,
     training=TrainingConfig(epochs=40, batch_size=32, patience=12),
 )
 

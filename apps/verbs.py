@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import itertools
 import json
 import re
 import sys
@@ -12,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from keras_apps.errors import RequestRefused, UserError
+from keras_apps.errors import RequestRefused, UserError, check_range
 from keras_apps.quiet import import_tensorflow
 
 if TYPE_CHECKING:
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 
 SAVED_MODELS = "saved_models"
 """Folder of the exports, where no other is named."""
+_BATCH_BYTES = 2**23
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +47,9 @@ class EvaluateFlags:
     """Folder for metrics.json and pictures; by default the run directory."""
     batch_size: int = 64
     """Examples at a time."""
+
+    def __post_init__(self):
+        check_range(self, ("batch_size",), at_least=1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,6 +123,7 @@ def train(app: App, options: argparse.Namespace) -> None:
     """Train or fine-tune; resumes by itself."""
     from keras_apps.training import hardware
     from keras_apps.training.fit import train as fit
+    from keras_apps.training.run_directory import RunDirectory
 
     hardware.strategy(options.training.distribute)
     model = dataclasses.asdict(options.model_flags)
@@ -139,7 +143,8 @@ def train(app: App, options: argparse.Namespace) -> None:
             settings={"app": app.name, "data": data},
         )
     except KeyboardInterrupt:
-        print(f"\ninterrupted; give the same command again to go on, or use {where} as it is", file=sys.stderr)
+        use = f", or use {where} as it is" if RunDirectory(where).model_file.exists() else ""
+        print(f"\ninterrupted; give the same command again to go on{use}", file=sys.stderr)
         sys.exit(130)
     print(
         f"trained: {where} holds model.keras, history.csv and curves.png; "
@@ -154,17 +159,18 @@ def evaluate(app: App, options: argparse.Namespace) -> None:
     from keras_apps.training.run_directory import RunDirectory
 
     where = options.evaluate.model or _exports(app)
-    run = RunDirectory(where)
+    run = RunDirectory(Path(where).parent if where.endswith(".keras") else where)
     model = _changed(app.model_class().load(model_file(where)), options)
     data = _data_settings(options)
-    split = options.evaluate.split
     own = _own_data(where)
-    split = split or ("test" if "data" not in options.given or data["data"] == own["data"] else "all")
-    if "data" not in options.given:
-        if _are_like(own, data):
-            data = own | {name: data[name] for name in options.given & data.keys()}
-        elif own["data"] != data["data"] and (own["data"] or run.config_file.exists()):
-            raise UserError(f"{where}: does not hold the data that it was trained on; name examples with --data")
+    is_named = "data" in options.given
+    is_own = _are_own(own, data, is_named, run.config_file.exists())
+    if not is_own and not is_named:
+        raise UserError(f"{where}: does not hold the data that it was trained on; name examples with --data")
+    if is_own and _are_like(own, data):
+        # By the same settings the parts are the same as in training.
+        data = own | {name: data[name] for name in options.given & data.keys()}
+    split = options.evaluate.split or ("test" if is_own else "all")
     if split == "all":
         # No part is carved out, for which a few examples may be too few.
         fractions = {"validation_fraction", "test_fraction"} & data.keys() - options.given
@@ -194,27 +200,31 @@ def predict(app: App, options: argparse.Namespace) -> None:
     if where.shard and not together:
         raise UserError("--shard: these requests belong together; ask them in one run")
     model = where.model or ("" if where.server else _exports(app))
+    _check_exported(app, model)
     if model or where.protocol == "grpc":
         import_tensorflow()
     number, shards = where.part
     answer = open_answerer(app.name, app.model_class, model, where.server, where.protocol, _changes(options))
     own = (
-        (index, shown, {name: each() if callable(each) else each for name, each in request.items()})
+        (index, shown, _read(request))
         for index, (shown, request) in enumerate(requests)
         if not where.shard or index // together % shards == number - 1
     )
-    count = refused = 0
+    answered, refused = [], 0
     for batch in _batched(own, app.predict_batch):
-        outcomes = _answered(answer, [request for _, _, request in batch], signature)
-        for (index, shown, request), outcome in zip(batch, outcomes, strict=True):
-            count = index + 1
-            if isinstance(outcome, RequestRefused):
+        readable = [request for _, _, request in batch if not isinstance(request, UserError)]
+        outcomes = iter(_answered(answer, readable, signature))
+        for index, shown, request in batch:
+            outcome = request if isinstance(request, UserError) else next(outcomes)
+            if isinstance(outcome, UserError):
                 refused += 1
                 line = shown | {"error": str(outcome)}
             else:
                 line = app.present(options.predict_flags, index, shown, request, outcome)
+                if app.overview and not where.shard:
+                    answered.append(line)
             print(json.dumps(line, ensure_ascii=False), flush=True)
-    if not where.shard and count > refused and (overview := app.overview(options.predict_flags, count)):
+    if answered and (overview := app.overview(options.predict_flags, answered)):
         print(json.dumps(overview, ensure_ascii=False))
     if refused:
         raise UserError("some requests were refused; their lines say why")
@@ -228,9 +238,7 @@ def export(app: App, options: argparse.Namespace) -> None:
 
     wanted = options.export
     model = _changed(app.model_class().load(model_file(wanted.model)), options)
-    own = _own_data(wanted.model)
-    # Where it was here is of no use elsewhere.
-    data = own["data"] if own["data"].startswith("tfds:") else Path(own["data"]).name
+    data = {name: _without_folders(value) for name, value in _own_data(wanted.model).items()}
     path = write(model, wanted.saved_models, app.name, server_xla=wanted.server_xla, summary=app.summary, data=data)
     print(f"exported: {path}; next: keras-apps {app.name} serve --saved_models {wanted.saved_models}")
 
@@ -250,23 +258,63 @@ def _exports(app: App) -> str:
     return f"{SAVED_MODELS}/{app.name}"
 
 
+def _check_exported(app: App, model: str) -> None:
+    """Raises UserError where `model` is what another app exported."""
+    from keras_apps.files import exported_version
+
+    version = exported_version(model) if model else None
+    if not version or not (version / "signature.json").is_file():
+        return
+    made, own = json.loads((version / "signature.json").read_text())["model_class"], app.model.rpartition(":")[2]
+    if made != own:
+        raise UserError(f"{version}: holds a {made}, not a {own}; name an export of {app.name}")
+
+
 def _data_settings(options: argparse.Namespace) -> dict[str, Any]:
     return dataclasses.asdict(options.data_flags) | dataclasses.asdict(options.splitting)
 
 
 def _own_data(where: str) -> dict[str, Any]:
-    """The settings by which the data of a run were read; of an export their name; `data` is empty where unknown."""
+    """The settings by which the data of a model were read; `data` is empty where unknown, and a name in an export."""
     from keras_apps.files import exported_version
     from keras_apps.training.run_directory import RunDirectory
 
-    run, version = RunDirectory(where), exported_version(where)
+    run, version = RunDirectory(Path(where).parent if where.endswith(".keras") else where), exported_version(where)
     own = None
     if run.config_file.exists():
         own = run.read_settings().get("data")
     elif version:
-        own = {"data": json.loads((version / "signature.json").read_text()).get("data")}
+        own = json.loads((version / "signature.json").read_text()).get("data")
     # From Python a run may have been given anything.
     return own if isinstance(own, dict) and isinstance(own.get("data"), str) else {"data": ""}
+
+
+def _without_folders(value: Any) -> Any:
+    """A setting without the folders that its files are in here, which are of no use elsewhere."""
+    if isinstance(value, list):
+        return [_without_folders(each) for each in value]
+    return Path(value).name if isinstance(value, str) and Path(value).exists() else value
+
+
+def _is_anywhere(data: str) -> bool:
+    """Whether data are the same wherever they are read."""
+    return data == "demo" or data.startswith("tfds:")
+
+
+def _are_own(own: dict[str, Any], data: dict[str, Any], is_named: bool, is_run: bool) -> bool:
+    """Whether to evaluate on the data that the model was trained on, in parts that are known.
+
+    Args:
+        own: settings of the data that it was trained on.
+        data: those of the flags.
+        is_named: whether the data are among the flags.
+        is_run: whether `own` are of a run, which have the path; of what was exported there is only the name.
+    """
+    if _is_anywhere(own["data"]):
+        return not is_named or data["data"] == own["data"]
+    path = Path(data["data"])
+    is_same = path.resolve() == Path(own["data"]).resolve() if is_run else path.name == own["data"]
+    return _are_like(own, data) and (is_same if is_named else is_run)
 
 
 def _are_like(own: dict[str, Any], data: dict[str, Any]) -> bool:
@@ -287,16 +335,41 @@ def _changed(model: ServableModel, options: argparse.Namespace) -> ServableModel
     return model.snapshot(**changes) if changes else model
 
 
-def _batched(requests: Iterable[Any], size: int) -> Iterator[list[Any]]:
-    remaining = iter(requests)
-    while batch := list(itertools.islice(remaining, size)):
+def _read(request: dict[str, Any]) -> dict[str, Any] | UserError:
+    """A request with all that is read for it, or why that can't be read."""
+    try:
+        return {name: each() if callable(each) else each for name, each in request.items()}
+    except UserError as error:
+        return error
+
+
+def _batched(requests: Iterable[tuple[int, Any, Any]], size: int) -> Iterator[list[tuple[int, Any, Any]]]:
+    """Requests together, no more than `size`, and fewer where they are large: a server takes so many bytes at once."""
+    batch, held = [], 0
+    for each in requests:
+        batch.append(each)
+        held += _bytes(each[2])
+        if len(batch) == size or held >= _BATCH_BYTES:
+            yield batch
+            batch, held = [], 0
+    if batch:
         yield batch
+
+
+def _bytes(value: Any) -> int:
+    if isinstance(value, bytes):
+        return len(value)
+    if isinstance(value, dict):
+        return sum(map(_bytes, value.values()))
+    return sum(map(_bytes, value)) if isinstance(value, list) else 0
 
 
 def _answered(
     answer: Callable[..., dict[str, list]], batch: list[dict[str, Any]], signature: str
 ) -> list[dict[str, Any] | RequestRefused]:
     """The answer to each request; where a batch is refused, its requests are asked one by one."""
+    if not batch:
+        return []
     try:
         columns = answer({name: [request[name] for request in batch] for name in batch[0]}, signature)
     except RequestRefused as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import shutil
 import time
@@ -107,6 +108,29 @@ def remove_incomplete(folder: str | os.PathLike, older_than: float = 0) -> None:
                 shutil.rmtree(leftover, ignore_errors=True)
             else:
                 leftover.unlink()
+
+
+@contextlib.contextmanager
+def locked(path: str | os.PathLike) -> Iterator[None]:
+    """Within it nobody else can lock `path`, an empty file that is made for it and left.
+
+    The system takes the lock from a process that is killed. Where a file system has no locks, nobody is kept out.
+
+    Raises:
+        BlockingIOError: where somebody else has locked it.
+    """
+    with open(path, "a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS):
+                raise
+        try:
+            yield
+        finally:
+            # To close it is not enough where a process was forked meanwhile, for that has it too.
+            with contextlib.suppress(OSError):
+                fcntl.flock(file, fcntl.LOCK_UN)
 
 
 def exported_version(path: str | os.PathLike) -> Path | None:

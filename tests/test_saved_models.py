@@ -31,6 +31,12 @@ def test_each_app_has_a_small_one_with_a_card(name):
         assert re.search(rf"^\| {heading} \| \S", card, re.M), heading
 
 
+@pytest.mark.parametrize("name", APPS)
+def test_each_takes_what_predict_asks_at_once(name):
+    signatures = json.loads((SAVED_MODELS / name / "1" / "signature.json").read_text())["signatures"]
+    assert all(all_apps()[name].predict_batch <= max(each["batch_sizes"]) for each in signatures.values())
+
+
 def test_together_they_are_small():
     assert sum(size(SAVED_MODELS / name / "1") for name in APPS) < 120 * MEGABYTE
 

@@ -36,7 +36,8 @@ LAYOUTS = (
     "on; with Flickr8k.token.txt and its lists of pictures; or with Karpathy's dataset_flickr8k.json or the like"
 )
 _NUMBERED = re.compile(rf"({'|'.join(CAPTION_NAMES)})s?[ _-]?\d+")
-_TOKENS = re.compile(r".*token(\.txt)?")
+# Not Flickr8k.lemma.token.txt, which is beside Flickr8k.token.txt and has words without their endings.
+_TOKENS = re.compile(r"(?!.*lemma).*token(\.txt)?")
 _LISTS = re.compile(r"(?:.*[._])?(train|dev|val|test)images\.txt")
 _KARPATHY = re.compile(r"dataset.*\.json")
 _MAX_JSON = 2**30

@@ -67,6 +67,10 @@ class Folder:
                     bad_rows.add(f"{self.path}:{name}", problem)
                 elif member.isfile() and _is_shown(PurePosixPath(name)):
                     self.names.append(name)
+        for name in self.names:
+            if _is_undecodable(name):
+                bad_rows.add(f"{self.path}/{name}", "its name is not UTF-8")
+        self.names = [name for name in self.names if not _is_undecodable(name)]
 
     @staticmethod
     def is_one(path: str | os.PathLike) -> bool:
@@ -198,6 +202,15 @@ def _is_shown(name: PurePosixPath) -> bool:
     return not any(part.startswith((".", "__MACOSX")) for part in name.parts)
 
 
+def _is_undecodable(name: str) -> bool:
+    """Tells whether a name has bytes that are no UTF-8, which Python keeps as halves of surrogate pairs."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
 def _leads_out(name: str) -> bool:
     return name.startswith("/") or ".." in PurePosixPath(name).parts
 
@@ -282,13 +295,21 @@ def class_files(names: Collection[str], suffixes: tuple[str, ...]) -> dict[str, 
     Class folders that lie in no split are `train`. `unsup` of the aclImdb layout has no class and is left out.
     """
     found: dict[tuple[bool, str], dict[str, list[tuple[str, str]]]] = defaultdict(lambda: defaultdict(list))
+    called_as_split: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for name in sorted(names):
         *above, label, file = ("", "", *PurePosixPath(name).parts)
-        if not file.lower().endswith(suffixes) or not label or label == "unsup" or label.lower() in SPLITS:
+        if not file.lower().endswith(suffixes) or not label or label == "unsup":
+            continue
+        if label.lower() in SPLITS:
+            called_as_split["/".join(above)].append((name, label))
             continue
         split = SPLITS.get(above[-1].lower())
         root = "/".join(above[:-1] if split else above)
         found[split is not None, root][split or "train"].append((name, label))
     # Stray files beside the class folders look like a class of their own; the real root has splits, or more files.
     best = max(found, key=lambda root: (root[0], sum(map(len, found[root].values()))), default=None)
-    return dict(found[best]) if best else {}
+    if best is None:
+        return {}
+    has_splits, root = best
+    # Where classes are in no splits, a folder among them is one, though it be called `train`.
+    return dict(found[best]) if has_splits else {"train": found[best]["train"] + called_as_split[root]}

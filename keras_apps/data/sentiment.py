@@ -74,8 +74,9 @@ def load(
     rows = _read(Path(data), (text, label), bad_rows)
     bad_rows.summarize()
     check_given(rows, data)
-    train = rows.pop("train")
-    return _complete(train, {split: _dataset(rows[split]) for split in rows}, data, fractions, split_seed)
+    train = rows.pop("train", None)
+    others = {split: _dataset(rows[split]) for split in rows}
+    return _complete(train, others, data, fractions, split_seed) if train else Splits(**others)
 
 
 def _read(path: Path, columns: tuple[Column, Column], bad_rows: BadRows) -> dict[str, Rows]:
@@ -98,6 +99,9 @@ def _read(path: Path, columns: tuple[Column, Column], bad_rows: BadRows) -> dict
     if not classes:
         raise UserError(f"{path}: nothing that is understood; use {LAYOUTS}")
     place = {name: (split, label) for split, files in classes.items() for name, label in files}
+    unplaced = [name for name in folder.names if name.lower().endswith(".txt") and name not in place]
+    if unplaced:
+        logger.info("%s: %d texts are in no class and left out, such as %s", path, len(unplaced), unplaced[0])
     rows: dict[str, Rows] = {split: [] for split in classes}
     for name, file in folder.open(place):
         split, label = place[name]

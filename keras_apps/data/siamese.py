@@ -336,7 +336,7 @@ def read_runs(path: str | os.PathLike) -> list[tuple[list[np.ndarray], list[np.n
     where = Path(path)
     if not where.exists() or not Folder.is_one(where):
         raise UserError(f"{where}: no such folder, .tar or .zip of one-shot runs")
-    folder = Folder(where, BadRows(0))
+    folder = Folder(where, BadRows(None))
     tables = sorted(name for name in folder.names if PurePosixPath(name).name == "class_labels.txt")
     if not tables:
         raise UserError(f"{where}: there is no class_labels.txt in it; it takes folders run01, run02, ... of Omniglot")

@@ -73,12 +73,10 @@ def check_fractions(validation_fraction: float, test_fraction: float) -> dict[st
 
 
 def check_given(rows: Mapping[str, Sized], where: str) -> None:
-    """Raises UserError where a part that was read has no rows, or there is none to train on."""
+    """Raises UserError where a part that was read has no rows."""
     for part, part_rows in rows.items():
         if not part_rows:
             raise UserError(f"{where}: there are no rows in the {part} split")
-    if "train" not in rows:
-        raise UserError(f"{where}: there is {' and '.join(rows)} but no train split to go with it")
 
 
 def check_carved(parts: Mapping[str, Sized], where: str) -> None:

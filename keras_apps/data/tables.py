@@ -17,7 +17,7 @@ import logging
 import math
 import os
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import BinaryIO
 
 from keras_apps.errors import UserError, brief, printable, shortened
@@ -60,10 +60,14 @@ class Column:
         if len(found) == 1:
             return found[0]
         listed = ", ".join(map(_short, columns)) or "none"
+        if len(set(found)) == 1:
+            raise UserError(f"{where}: {len(found)} columns are called {found[0]!r}; rename all but one")
         if found:
             problem = f"{' and '.join(map(repr, found))} could all be meant"
         elif self.key is not None:
             problem = f"there is no column {self.key!r}"
+        elif len(columns) == 1 and ";" in columns[0]:
+            problem = "its columns are parted by semicolons; save it with commas, or as .tsv with tabs"
         else:
             problem = f"there is no column {' or '.join(map(repr, self.names[:3]))}"
         raise UserError(f"{where}: {problem}; its columns are: {listed}; name the one to use with {self.flag}")
@@ -72,10 +76,10 @@ class Column:
 class BadRows:
     """Counts the rows that had to be skipped, reports the first few, and gives up after `limit`.
 
-    One is shared by all the files of a data set.
+    One is shared by all the files of a data set. Where nothing is to be skipped, and no flag allows it, there is none.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int | None) -> None:
         self.limit = limit
         self.count = 0
         self._first: list[str] = []
@@ -87,9 +91,12 @@ class BadRows:
             UserError: if there are more than the limit by now.
         """
         self.count += rows
+        said = shortened(printable(f"{where}: {problem}"), 400)
+        if self.limit is None:
+            raise UserError(f"{said}; correct it")
         if len(self._first) < _REPORTED:
-            self._first.append(shortened(printable(f"{where}: {problem}"), 400))
-            logger.warning("skipped %s", self._first[-1])
+            self._first.append(said)
+            logger.warning("skipped %s", said)
         if self.count > self.limit:
             raise UserError(
                 f"more than {self.limit} malformed rows; correct them or raise --max_bad_rows; the first: "
@@ -146,7 +153,7 @@ def read_table(
     for line, record in records:
         values = tuple(_as_text(record.get(key)) or "" for key in keys)
         cells = zip(columns, keys, values, strict=True)
-        problems = (_problem(key, value) for column, key, value in cells if value or not column.optional)
+        problems = (_problem(key, value, record) for column, key, value in cells if value or not column.optional)
         problem = next(filter(None, problems), None)
         if problem:
             bad_rows.add(f"{name}:{line}", problem)
@@ -319,9 +326,13 @@ def _as_text(value: object) -> str | None:
     return None
 
 
-def _problem(key: str, value: str) -> str | None:
+def _problem(key: str, value: str, record: Mapping[str, object]) -> str | None:
     if not value:
-        return f"no {key!r}"
+        return (
+            f"{key!r} is a list; give a row to each of its values"
+            if isinstance(record.get(key), list)
+            else f"no {key!r}"
+        )
     try:
         value.encode()
     except UnicodeEncodeError:

@@ -92,6 +92,8 @@ def load(
         rows = _read(Path(data), source_key, target_key, bad_rows)
     bad_rows.summarize()
     check_given(rows, data)
+    if "train" not in rows:
+        return Splits(**{split: _dataset(part) for split, part in rows.items()})
     return _complete(rows, data, fractions, split_seed, max_words, max_ratio)
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 
 def write_readme(path: Path, description: dict[str, Any], summary: str) -> None:
-    """Writes README.md.
+    """Writes README.md, and request.json beside it where the example is too long for a command.
 
     Args:
-        path: of the file.
+        path: of README.md.
         description: the content of signature.json.
         summary: one line on what the model does.
     """
@@ -19,11 +19,11 @@ def write_readme(path: Path, description: dict[str, Any], summary: str) -> None:
     parts = [
         f"# {name}, version {description['version']}",
         summary or f"A {description['model_class']}.",
-        (f"Trained on {description['data']}. " if description["data"] else "")
+        (f"Trained on {description['data']['data']}. " if description["data"]["data"] else "")
         + "Made with keras_apps. `assets.extra/model.keras` is the same model for Keras, to evaluate or to fine-tune.",
         "## Signatures",
         *(_signature(signature, entry) for signature, entry in description["signatures"].items()),
-        _example(name, description["signatures"]["serving_default"]),
+        _example(path.with_name("request.json"), name, description["signatures"]["serving_default"]),
         "## Servers",
         "The graphs may use the operations of TensorFlow Text, which TensorFlow Serving has built in; to load them in "
         "Python, `import tensorflow_text` first where `tf.saved_model.load` asks for it.",
@@ -49,12 +49,13 @@ def _signature(name: str, entry: dict[str, Any]) -> str:
     return f"### `{name}` (compiled by XLA: `{entry['xla']}`)\n\n" + "\n".join(rows)
 
 
-def _example(name: str, entry: dict[str, Any]) -> str:
+def _example(request_file: Path, name: str, entry: dict[str, Any]) -> str:
     request = json.dumps({"inputs": entry["example"]["request"]}, ensure_ascii=False)
     answer = json.dumps({"outputs": entry["example"]["answer"]}, ensure_ascii=False, indent=2)
     quoted = request.replace("'", "'\\''")
     if len(quoted) > 2000:
-        quoted = "@request.json"
+        request_file.write_text(request + "\n")
+        quoted = f"@{request_file.name}"
     return f"""## Example
 
 ```sh

@@ -18,6 +18,7 @@ from keras_apps.export.server_files import write_batching_params, write_server_f
 from keras_apps.export.warmup import write_warmup
 from keras_apps.files import EXPORTED_MODEL, atomic_directory, remove_incomplete, writing
 from keras_apps.models.servable import SCHEMA_VERSION, ServableModel, Signature
+from keras_apps.serving.catalog import BATCHING_FILE
 
 # A folder that is still being written is younger than this; an older one was left by a writer that was killed.
 _ABANDONED_SECONDS = 3600
@@ -32,7 +33,7 @@ def export(
     *,
     server_xla: bool = False,
     summary: str = "",
-    data: str = "",
+    data: Mapping[str, Any] | None = None,
 ) -> Path:
     """Writes the next version of a model below `saved_models`, beside and renamed.
 
@@ -46,7 +47,7 @@ def export(
         server_xla: the server will be started with XLA: warm it up for the compiled signatures too, and start it so
             in the files written for docker compose. A server without XLA refuses to load such an export.
         summary: one line on what the model does, for the README.
-        data: what the model was trained on, where that is known.
+        data: by which settings the data were read that it was trained on, `data` their name, where that is known.
 
     Returns:
         The folder of the new version.
@@ -69,7 +70,7 @@ def export(
             if not (folder / str(version)).exists():
                 raise
             logger.info("version %d of %s was just written by somebody else; writing the next", version, name)
-    write_server_files(Path(saved_models), server_xla=server_xla)
+    write_server_files(Path(saved_models))
     return folder / str(version)
 
 
@@ -95,7 +96,7 @@ def _write(
     version: int,
     server_xla: bool,
     summary: str,
-    data: str,
+    data: Mapping[str, Any] | None,
 ) -> None:
     archive = keras.export.ExportArchive()
     # Those without weights, for their tables. Weights are found by the signatures, and would be written once more.
@@ -112,7 +113,7 @@ def _write(
         warm |= {xla_name(signature_name): signature for signature_name, signature in signatures.items()}
     model.save_for_inference(folder / EXPORTED_MODEL)
     write_warmup(folder / EXPORTED_MODEL.parent / "tf_serving_warmup_requests", name, warm)
-    write_batching_params(folder / "batching_params.pbtxt", signatures["serving_default"].batch_sizes)
+    write_batching_params(folder / BATCHING_FILE, signatures["serving_default"].batch_sizes)
 
     # What the folder says of itself was really run, on the graph that was really written.
     worked = _worked_examples(folder, signatures)
@@ -121,7 +122,7 @@ def _write(
         "model": name,
         "version": version,
         "model_class": type(model).__name__,
-        "data": data,
+        "data": dict(data or {"data": ""}),
         "server_xla": server_xla,
         "signatures": {
             signature_name: {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,18 +26,38 @@ def write_batching_params(path: Path, batch_sizes: Sequence[int]) -> None:
     path.write_text("\n".join(lines) + "\n")
 
 
-def write_server_files(saved_models: Path, *, server_xla: bool) -> None:
+def write_server_files(saved_models: Path) -> None:
     """Writes models.config and docker-compose.yml for all models that are there.
+
+    The server is started with XLA where the newest version of one of them was exported for that.
 
     Args:
         saved_models: the folder of the models.
-        server_xla: start the server with XLA.
     """
-    names = sorted(models_on_disk(saved_models))
-    with atomic_file(saved_models / "models.config") as temporary:
-        temporary.write_text(models_config({name: MODELS_IN_CONTAINER / name for name in names}))
-    with atomic_file(saved_models / "docker-compose.yml") as temporary:
-        temporary.write_text(_compose(server_xla))
+    written: dict[str, str] = {}
+    # Of two exports at the same time, the one that sees less of the other may be the last to write.
+    while written != (wanted := _server_files(saved_models)):
+        for name, text in wanted.items():
+            with atomic_file(saved_models / name) as temporary:
+                temporary.write_text(text)
+        written = wanted
+
+
+def _server_files(saved_models: Path) -> dict[str, str]:
+    models = models_on_disk(saved_models)
+    server_xla = any(_for_xla(versions[max(versions)]) for versions in models.values())
+    return {
+        "models.config": models_config({name: MODELS_IN_CONTAINER / name for name in sorted(models)}),
+        "docker-compose.yml": _compose(server_xla),
+    }
+
+
+def _for_xla(version: Path) -> bool:
+    """Models that were not exported here have no signature.json, or another one."""
+    try:
+        return json.loads((version / "signature.json").read_text())["server_xla"] is True
+    except (OSError, LookupError, TypeError, ValueError, RecursionError):
+        return False
 
 
 def _compose(server_xla: bool) -> str:

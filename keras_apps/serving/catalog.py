@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import importlib.util
 import logging
+import re
 import threading
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SAVED_MODEL_FILE = "saved_model.pb"
+BATCHING_FILE = "batching_params.pbtxt"
 _LARGEST_VERSION = 2**63 - 1  # the protocol carries versions as int64
 
 
@@ -87,6 +89,7 @@ class LoadedVersion:
     signature_defs: Mapping[str, SignatureDef]
     functions: Mapping[str, Any]
     owner: Any  # the loaded object: its variables live as long as it does
+    max_batch_size: int | None  # the most examples of a request; None where the version doesn't say
 
 
 @dataclasses.dataclass(frozen=True)
@@ -262,4 +265,15 @@ def _load(model: str, version: int, folder: Path) -> LoadedVersion:
     if not graphs:
         raise ValueError(f"{folder / SAVED_MODEL_FILE} has no graph tagged 'serve'")
     owner = load_saved_model(folder)
-    return LoadedVersion(model, version, dict(graphs[0].signature_def), dict(owner.signatures), owner)
+    return LoadedVersion(
+        model, version, dict(graphs[0].signature_def), dict(owner.signatures), owner, _max_batch_size(folder)
+    )
+
+
+def _max_batch_size(folder: Path) -> int | None:
+    try:
+        said = (folder / BATCHING_FILE).read_text(errors="replace")
+    except OSError:
+        return None
+    found = re.search(r"^\s*max_batch_size\s*:?\s*\{\s*value\s*:\s*(\d+)", said, re.MULTILINE)
+    return int(found[1]) if found else None

@@ -10,6 +10,8 @@ import contextlib
 import dataclasses
 import http.client
 import json
+import socket
+import time
 import urllib.parse
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
@@ -19,6 +21,7 @@ import numpy as np
 from keras_apps.errors import RequestRefused, UserError, brief
 
 _DEFAULT_PORTS = {"rest": 8501, "grpc": 8500}
+_PIECE_BYTES = 2**20
 
 
 class Client:
@@ -173,13 +176,17 @@ class _Rest:
         where = f"{self._endpoint.host}:{self._endpoint.port}"
         kind = http.client.HTTPSConnection if self._endpoint.scheme == "https" else http.client.HTTPConnection
         connection = kind(self._endpoint.host, self._endpoint.port, timeout=self._timeout)
+        deadline = time.monotonic() + self._timeout
         try:
             if body is None:
                 connection.request("GET", path)
             else:
                 connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
+            # The response may take it from the connection.
+            sock = connection.sock
+            sock.settimeout(_until(deadline))
             response = connection.getresponse()
-            status, answer = response.status, response.read().decode("utf-8", "replace")
+            status, answer = response.status, _read(response, sock, deadline).decode("utf-8", "replace")
         except TimeoutError:
             raise timed_out(where, self._timeout) from None
         except (OSError, UnicodeError) as error:  # a name that can't be one of a computer's is a UnicodeError
@@ -196,6 +203,25 @@ class _Rest:
             reason = document.get("error", answer) if isinstance(document, dict) else answer
             raise refused(where, model, f"HTTP {status}", str(reason), bad_request=status == http.client.BAD_REQUEST)
         return document
+
+
+def _read(response: http.client.HTTPResponse, sock: socket.socket, deadline: float) -> bytes:
+    """The body; a socket by itself allows each of its pieces the whole time."""
+    pieces = []
+    while not response.isclosed():
+        sock.settimeout(_until(deadline))
+        piece = response.read1(_PIECE_BYTES)
+        if not piece:
+            break
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+def _until(deadline: float) -> float:
+    seconds = deadline - time.monotonic()
+    if seconds <= 0:
+        raise TimeoutError
+    return seconds
 
 
 @contextlib.contextmanager

@@ -123,6 +123,9 @@ class EmbeddedServer:
             thread.start()
         while not self._rest.started and self._threads[0].is_alive():
             self._stopping.wait(0.005)
+        if not self._rest.started:
+            self.stop()
+            raise _port_taken("REST", self.host, self.rest_port, "the HTTP server ended at once")
 
     def _poll(self) -> None:
         while not self._stopping.wait(self._poll_seconds):
@@ -159,7 +162,7 @@ class EmbeddedServer:
 
 
 def bind(host: str, port: int, what: str) -> socket.socket:
-    """A socket bound to a port.
+    """A socket that listens on a port, and has it therefore: to have bound it keeps nobody else from listening.
 
     Args:
         host: the address.
@@ -179,6 +182,7 @@ def bind(host: str, port: int, what: str) -> socket.socket:
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a server just stopped leaves the port waiting
         bound.bind(address)
+        bound.listen(_BACKLOG)
     except OSError as error:
         bound.close()
         raise _port_taken(what, host, port, brief(error)) from None

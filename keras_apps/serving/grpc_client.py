@@ -39,7 +39,12 @@ class Grpc:
         self._where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self._timeout = timeout
         # -1: pictures and embeddings soon exceed gRPC's default of 4 MB; the server has the limit that counts.
-        options = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+        # What http_proxy names is for the web; over REST it isn't asked either.
+        options = [
+            ("grpc.max_receive_message_length", -1),
+            ("grpc.max_send_message_length", -1),
+            ("grpc.enable_http_proxy", 0),
+        ]
         channel = grpc.insecure_channel(self._where, options)
         self._prediction = prediction_service_pb2_grpc.PredictionServiceStub(channel)
         self._model = model_service_pb2_grpc.ModelServiceStub(channel)

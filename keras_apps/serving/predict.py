@@ -48,8 +48,8 @@ def predict(
         output_filter: the outputs wanted; none for all.
 
     Raises:
-        RequestError: INVALID_ARGUMENT if the inputs or the filter don't fit the signature; the status the graph ended
-            with, its message made readable, if it fails.
+        RequestError: INVALID_ARGUMENT if the inputs or the filter don't fit the signature, or are more examples than
+            TensorFlow Serving would take; the status the graph ended with, its message made readable, if it fails.
     """
     signature = signature_def(loaded, signature_name)
     _check_names(inputs, signature.inputs)
@@ -60,6 +60,11 @@ def predict(
         raise invalid("output_filter names an output twice")
     for name, array in inputs.items():
         _check_shape(name, array.shape, signature.inputs[name])
+        if loaded.max_batch_size is not None and array.ndim and len(array) > loaded.max_batch_size:
+            raise invalid(
+                f"a request to model {loaded.model!r} holds at most {loaded.max_batch_size} examples, got "
+                f"{len(array)}; send several requests"
+            )
     tensors = {name: tf.constant(array, signature.inputs[name].dtype) for name, array in inputs.items()}
     try:
         outputs = loaded.functions[signature_name or DEFAULT_SIGNATURE](**tensors)

@@ -106,6 +106,9 @@ class RestApi:
             response = _refusal(_HTTP_STATUS.get(error.code, 500), error.message)
         except ClientDisconnect:
             return
+        except asyncio.CancelledError:
+            # By the server that ends, which waits no longer, not for the rest of a body either.
+            return await _refusal(503, "the server is stopping; this took longer than it waits")(scope, receive, send)
         except Exception:
             logger.exception("%s %s failed", request.method, scope["path"])
             response = _refusal(500, "internal error; the server's log says more")

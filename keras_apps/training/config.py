@@ -29,7 +29,7 @@ class TrainingConfig:
     distribute: Literal["none", "mirrored", "multi_worker"] = "none"
     """Gives each device a share of every batch: all GPUs of this machine (mirrored), or of all in TF_CONFIG."""
     steps_per_execution: int = 1
-    """Training steps in one call of the graph."""
+    """Training steps in one call of the graph; fewer where that does not divide those of an epoch."""
 
     def __post_init__(self):
         check_range(self, ("epochs", "batch_size", "steps_per_execution"), at_least=1)

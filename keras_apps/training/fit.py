@@ -68,8 +68,10 @@ def train(
         The best model, calibrated, as it was saved to `run_dir`/model.keras.
 
     Raises:
-        UserError: where the run directory is of another run, a checkpoint is damaged, or the loss is no number.
-        KeyboardInterrupt: on Ctrl-C, after a usable model.keras was made sure of.
+        UserError: where the run directory is of another run, or another process trains in it, a checkpoint is damaged,
+            or the loss is no number.
+        KeyboardInterrupt: on Ctrl-C; once steps are taken, after a usable model.keras was made sure of. While examples
+            are still being read there is none.
     """
     config = config or TrainingConfig()
     if splits.train is None:
@@ -88,12 +90,12 @@ def train(
             # All processes do the same, for they meet in it; what others than the chief write is thrown away.
             own = run
             if hardware.is_chief(config.distribute):
-                run.open(settings)
+                stack.enter_context(run.open(settings))
             hardware.wait_for_all(strategy)
             if not hardware.is_chief(config.distribute):
                 run.join(settings)
                 own = RunDirectory(stack.enter_context(tempfile.TemporaryDirectory()))
-                own.open(settings)
+                stack.enter_context(own.open(settings))
             return _train(model_class, splits, run, own, model or {}, compile or {}, config, init_from, strategy)
     except (tf.errors.UnavailableError, tf.errors.AbortedError) as error:
         raise UserError(
@@ -193,6 +195,14 @@ def _fit_phase(
     prepared = pipeline.prepare(network, splits.train, training=True)
     an_epoch = network.batches(prepared, config.batch_size, training=True)
     steps = pipeline.count_steps(an_epoch, config.steps_per_epoch)
+    # Keras's last call of an epoch would take the batches that it has too many from the next.
+    network.steps_per_execution = next(n for n in range(config.steps_per_execution, 0, -1) if steps % n == 0)
+    if network.steps_per_execution < config.steps_per_execution:
+        _say(
+            run,
+            f"{network.steps_per_execution} steps in one call, not {config.steps_per_execution}: "
+            f"an epoch of {steps} has to be a whole number of calls",
+        )
     validation = None
     if splits.validation is not None:
         prepared_validation = pipeline.prepare(network, splits.validation, training=False)

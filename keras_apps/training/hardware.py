@@ -6,7 +6,9 @@ import functools
 import json
 import logging
 import os
+import re
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 
@@ -109,15 +111,35 @@ def _multi_worker_strategy() -> tf.distribute.Strategy:
 def _cluster() -> tuple[int, int]:
     """How many processes there are by TF_CONFIG, and which of them this one is; the chief is 0."""
     given = " ".join(os.environ.get("TF_CONFIG", "").split())
+    received = f"received {given}" if given else "it is not set"
     try:
         config = json.loads(given)
         jobs, task = config["cluster"], config["task"]
         tasks = [(job, index) for job in ("chief", "worker") for index, _ in enumerate(jobs.get(job, []))]
-        if jobs.keys() <= {"chief", "worker"}:
+        if wrong := _wrong_in(jobs):
+            received += f", where {wrong}"
+        else:
             return len(tasks), tasks.index((task["type"], int(task["index"])))
     except (AttributeError, KeyError, TypeError, ValueError):
         pass
     raise UserError(
         "--distribute multi_worker needs the environment variable TF_CONFIG, on the first of two machines say "
-        f"{_EXAMPLE}; {f'received {given}' if given else 'it is not set'}"
+        f"{_EXAMPLE}; {received}"
     )
+
+
+def _wrong_in(jobs: dict[str, Any]) -> str | None:
+    """What TensorFlow would make nothing of, or wait for ever with."""
+    addresses = []
+    for job, there in jobs.items():
+        if job not in ("chief", "worker"):
+            return f'"{job}" is neither "chief" nor "worker"'
+        if not isinstance(there, list):
+            return f'"{job}" is no list'
+        for address in there:
+            if not isinstance(address, str) or not re.fullmatch(r".+:\d+", address):
+                return f"{json.dumps(address)} is no HOST:PORT"
+            if address in addresses:
+                return f'"{address}" stands twice'
+            addresses.append(address)
+    return 'more than one is "chief"' if len(jobs.get("chief", [])) > 1 else None

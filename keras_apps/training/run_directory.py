@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import datetime
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import numpy as np
 
 from keras_apps import __version__
 from keras_apps.errors import UserError
-from keras_apps.files import atomic_file, remove_incomplete, writing
+from keras_apps.files import atomic_file, locked, remove_incomplete, writing
 from keras_apps.models.servable import SCHEMA_VERSION, check_schema_version
 
 # Epochs on the sheet that shows how samples changed.
@@ -40,8 +41,9 @@ class RunDirectory:
         self.tensorboard = self.path / "tensorboard"
         self.samples = self.path / "samples"
 
-    def open(self, settings: dict[str, dict[str, Any]]) -> None:
-        """Begins a run with these settings, or finds that it is the one already here.
+    @contextlib.contextmanager
+    def open(self, settings: dict[str, dict[str, Any]]) -> Iterator[None]:
+        """Begins a run with these settings, or finds that it is the one already here; within it no other process can.
 
         Args:
             settings: by section (`model`, `training`, `data`, ...), plain values.
@@ -49,7 +51,7 @@ class RunDirectory:
         A run that was stopped before it had anything to keep may be begun again with other settings.
 
         Raises:
-            UserError: where the folder holds something else, or a run with other settings.
+            UserError: where the folder holds something else, a run with other settings, or one that is under way.
         """
         if self.path.exists() and not self.path.is_dir():
             raise UserError(f"{self.path}: is a file; --run_dir names a folder")
@@ -62,15 +64,17 @@ class RunDirectory:
                 )
             with writing(self.path):
                 self.path.mkdir(parents=True, exist_ok=True)
-        else:
-            before = self.read_settings()
-            if self.model_file.exists() or any(self.checkpoints.glob("*")):
-                self._check_same(before, settings)
-        for folder in (self.path, self.samples):
-            remove_incomplete(folder)
-        self._write_json(self.config_file, {"schema_version": SCHEMA_VERSION} | settings)
-        self.checkpoints.mkdir(exist_ok=True)
-        self.log(f"keras_apps {__version__}, TensorFlow {version('tensorflow')}, Keras {version('keras')}")
+        with self._locked():
+            if self.config_file.exists():
+                before = self.read_settings()
+                if self.model_file.exists() or any(self.checkpoints.glob("*")):
+                    self._check_same(before, settings)
+            for folder in (self.path, self.samples):
+                remove_incomplete(folder)
+            self._write_json(self.config_file, {"schema_version": SCHEMA_VERSION} | settings)
+            self.checkpoints.mkdir(exist_ok=True)
+            self.log(f"keras_apps {__version__}, TensorFlow {version('tensorflow')}, Keras {version('keras')}")
+            yield
 
     def join(self, settings: dict[str, dict[str, Any]]) -> None:
         """Finds that another process has begun the very same run.
@@ -155,6 +159,18 @@ class RunDirectory:
         if answers:
             with atomic_file(self.answers_file) as temporary:
                 temporary.write_text("".join(json.dumps(answer, ensure_ascii=False) + "\n" for answer in answers))
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        with contextlib.ExitStack() as stack:
+            try:
+                with writing(self.path):
+                    stack.enter_context(locked(self.path / ".lock"))
+            except BlockingIOError:
+                raise UserError(
+                    f"{self.path}: another process trains in it; wait for it, or name another --run_dir"
+                ) from None
+            yield
 
     def _write_json(self, path: Path, content: dict[str, Any]) -> None:
         with atomic_file(path) as temporary:

@@ -2,6 +2,7 @@ import dataclasses
 import importlib
 import inspect
 import json
+import os
 import re
 import socket
 import subprocess
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from apps import inputs, runner
+from apps import inputs, runner, verbs
 from apps.command_line import all_apps
 from keras_apps.data import tables
 from keras_apps.errors import UserError
@@ -164,7 +165,7 @@ asks = {
     "sentiment": ["--text", "a"],
     "translation": ["--text", "a"],
     "captioning": ["--image", picture],
-    "pix2pix": ["--image", picture, "--output", sys.argv[1]],
+    "pix2pix": ["--image", picture, "--output", sys.argv[1] + "/made"],
     "text_to_image": ["--text", "a", "--output", sys.argv[1]],
     "face_aging": ["--image", picture, "--age", "30", "--output", sys.argv[1]],
     "style_transfer": ["--image", picture, "--style", picture, "--output", sys.argv[1]],
@@ -198,11 +199,16 @@ def test_the_demo_is_learned_and_measured_on_unseen_reviews(command, demo_run, r
 def test_a_table_of_ones_own_from_training_to_fine_tuning(command, tiny_table, tmp_path, read_json):
     run_dir = tmp_path / "run"
     flags = "--cell rnn --nobidirectional --units 4 --embedding_dim 8 --learning_rate 0.03 --batch_size 8".split()
-    command("sentiment", "train", "--run_dir", run_dir, "--data", tiny_table, "--epochs", 6, *flags)
+    command("sentiment", "train", "--run_dir", run_dir, "--data", tiny_table, "--split_seed", 7, "--epochs", 6, *flags)
     command("sentiment", "evaluate", "--model", run_dir)
     metrics = read_json(run_dir / "metrics.json")
     assert metrics["class_names"] == ["bad", "good", "so so"] and 0 < metrics["examples"] < 40
     assert metrics["accuracy"] > 0.9
+    # However they are called, its data have the test part that it did not see.
+    named = Path(os.path.relpath(tiny_table, ROOT))
+    for where in (run_dir, run_dir / "model.keras"):
+        command("sentiment", "evaluate", "--model", where, "--data", named)
+        assert read_json(run_dir / "metrics.json") == metrics | {"data": str(named)}
 
     other = tmp_path / "other.jsonl"
     other.write_text(
@@ -387,7 +393,10 @@ def test_bad_data_is_one_line_and_status_2(command, tmp_path, content, name, fla
         (["train", "--run_dir", "x", "--unitz", "3"], "--unitz"),
         (["train", "--run_dir", "x", "--epochs", "0"], "epochs must be at least 1; received 0"),
         (["fly"], "fly"),
+        (["train", "--run_dir", "x", "--split_seed", "-1"], "split_seed must be at least 0; received -1"),
         (["evaluate", "--model", "/nowhere"], "/nowhere: no such run directory"),
+        (["evaluate", "--batch_size", "0"], "batch_size must be at least 1; received 0"),
+        (["predict", "--text", "a", "--model", "saved_models/siamese"], "holds a SiameseNetwork, not a Sentiment"),
         (["predict", "--text", "a", "--model", "m", "--server", "s"], "--model or --server"),
         (["predict", "--model", "/nowhere"], "--text"),
         (["predict", "--model", "/nowhere", "--input", "/none.txt"], "/none.txt: no such file"),
@@ -398,6 +407,49 @@ def test_bad_data_is_one_line_and_status_2(command, tmp_path, content, name, fla
 def test_a_slip_at_the_command_line_is_one_line_and_status_2(command, arguments, said):
     result = command("sentiment", *arguments, status=2)
     assert said in result.stderr and result.stderr.count("\n") == 1, result.stderr
+
+
+@pytest.mark.parametrize(
+    ("app", "flags", "said"),
+    [
+        (
+            "face_aging",
+            ["--image", "a.png", "--age", "20", "--age", "130"],
+            "--age must be from 0 to 120; received 130",
+        ),
+        ("text_to_image", ["--text", "a", "--seed", "3000000000"], "seed must be at least -2.14748e+09 and below"),
+        ("pix2pix", ["--image", "none.png"], "none.png: no such picture file"),
+    ],
+)
+def test_what_no_model_could_answer_is_said_before_one_is_read(command, tmp_path, app, flags, said):
+    assert said in command(app, "predict", "--output", tmp_path, *flags, status=2).stderr
+
+
+def test_a_switch_that_is_turned_off_is_given():
+    options = runner._parser(all_apps()["siamese"]).parse_args(["train", "--run_dir", "x", "--norotations"])
+    assert runner._given(["--run_dir=x", "--norotations", "--notes"], options) == ["run_dir", "rotations", "tes"]
+
+
+@pytest.mark.parametrize(
+    ("named", "is_run", "split_seed", "expected"),
+    [
+        (None, True, 0, True),
+        ("sub/../a.csv", True, 0, True),
+        ("b.csv", True, 0, False),
+        ("elsewhere/a.csv", True, 0, False),
+        # An export knows the name and not the place.
+        (None, False, 0, False),
+        ("elsewhere/a.csv", False, 0, True),
+        ("elsewhere/b.csv", False, 0, False),
+        # Settings of another version may mean other parts.
+        ("a.csv", True, None, False),
+    ],
+)
+def test_what_a_model_was_trained_on_is_known_again(named, is_run, split_seed, expected):
+    own = {"data": "a.csv"} | ({} if split_seed is None else {"split_seed": split_seed})
+    asked = {"data": named or "demo", "split_seed": 5}
+    assert verbs._are_own(own, asked, named is not None, is_run) is expected
+    assert verbs._are_own({"data": "demo"}, asked, named is not None, is_run) is (named is None)
 
 
 def test_a_flag_of_several_values_is_not_given_twice(command, tmp_path):
@@ -446,6 +498,50 @@ def test_texts_of_a_table(tmp_path):
         assert list(inputs.texts(inputs.TextFlags(input=str(table), text_key=key))) == expected
     with pytest.raises(UserError, match=r"no column 'w'.*--text_key"):
         list(inputs.texts(inputs.TextFlags(input=str(table), text_key="w")))
+
+
+def test_texts_from_windows(tmp_path):
+    (tmp_path / "a.txt").write_bytes("\ufeffone\r\ntwo\r\n".encode())
+    assert list(inputs.texts(inputs.TextFlags(input=str(tmp_path / "a.txt")))) == ["one", "two"]
+    (tmp_path / "A.CSV").write_bytes("\ufefftext,label\r\none,pos\r\n,neg\r\n".encode())
+    assert list(inputs.texts(inputs.TextFlags(input=str(tmp_path / "A.CSV")))) == ["one", ""]
+    (tmp_path / "fields.csv").write_text("text,label\none,pos,more\n")
+    with pytest.raises(UserError, match=r"fields.csv:2: 3 fields where the header has 2; correct it"):
+        list(inputs.texts(inputs.TextFlags(input=str(tmp_path / "fields.csv"))))
+    (tmp_path / "empty.txt").touch()
+    with pytest.raises(UserError, match="empty.txt: the file is empty"):
+        list(inputs.texts(inputs.TextFlags(input=str(tmp_path / "empty.txt"))))
+
+
+def test_lines_from_windows_through_a_pipe(command, demo_run):
+    result = command(
+        "sentiment", "predict", "--model", demo_run, "--input", "-", input="\ufeffA fine film.\r\nA dull film.\r\n"
+    )
+    assert [json.loads(line)["text"] for line in result.stdout.splitlines()] == ["A fine film.", "A dull film."]
+
+
+def test_pictures_of_a_folder_are_those_that_are_shown(tmp_path):
+    for name in ("b.JPG", "a.png", "._a.png", "notes.txt"):
+        (tmp_path / name).touch()
+    assert [Path(path).name for path in inputs.chosen([], str(tmp_path))] == ["a.png", "b.JPG"]
+
+
+def test_no_answer_takes_the_place_of_another_or_of_what_is_asked_about(tmp_path):
+    a, b = tmp_path / "a" / "x.jpg", tmp_path / "b" / "x.jpg"
+    inputs.check_outputs({str(a): [tmp_path / "x.png", tmp_path / "y.png"], str(b): [tmp_path / "z.png"]})
+    with pytest.raises(UserError, match=r"x.png: would be the answer to .*a/x.jpg and to .*b/x.jpg"):
+        inputs.check_outputs({str(a): [tmp_path / "x.png"], str(b): [tmp_path / "b" / ".." / "x.png"]})
+    with pytest.raises(
+        UserError, match=r"b/x.jpg: the answer to .*a/x.jpg would take its place; name another --output"
+    ):
+        inputs.check_outputs({str(a): [b], str(b): []})
+
+
+def test_requests_are_asked_together_as_long_as_they_are_small():
+    large = [(index, {}, {"image_bytes": b"." * 2**22, "age": 3}) for index in range(5)]
+    assert [len(batch) for batch in verbs._batched(large, 64)] == [2, 2, 1]
+    small = [(index, {}, {"styles_bytes": [b"."], "text": "a"}) for index in range(5)]
+    assert [len(batch) for batch in verbs._batched(small, 3)] == [3, 2]
 
 
 @pytest.mark.parametrize("name", [*tables.TEXT_NAMES, *tables.SOURCE_NAMES, *tables.CAPTION_NAMES])

@@ -81,7 +81,7 @@ def test_a_shard_reads_no_pictures_but_its_own(predict, photos, tmp_path):
     (photos / "p1.png").write_bytes(b"no picture")
     lines = predict("pix2pix", "--input", photos, "--output", tmp_path / "out", "--shard", "1/2")
     assert [line["image"][-6:] for line in lines] == ["p0.png", "p2.png", "p4.png"]
-    with pytest.raises(ValueError, match=r"p1\.png"):
+    with pytest.raises(ValueError, match="some requests were refused"):
         predict("pix2pix", "--input", photos, "--output", tmp_path / "out", "--shard", "2/2")
 
 

@@ -119,6 +119,14 @@ def test_pairs_are_verified_alike_by_the_run_and_its_export(command, predict, ru
     assert found[0]["score"] > 0.5 and {line["class"] for line in found} <= {f"character{n}" for n in range(8)}
 
 
+def test_characters_of_two_alphabets_are_two_classes(folder):
+    _, requests = siamese.requests(siamese.PredictFlags(support=str(folder)))
+    classes = {shown["class"] for shown, _ in requests}
+    assert {"alphabet_0/character0", "alphabet_1/character0"} <= classes
+    _, requests = siamese.requests(siamese.PredictFlags(support=str(folder / "alphabet_0")))
+    assert "character0" in {shown["class"] for shown, _ in requests}
+
+
 def test_classes_are_enrolled_found_and_taken_away(predict, folder, tmp_path):
     support, gallery = tmp_path / "support", tmp_path / "gallery.npz"
     for number in range(3):

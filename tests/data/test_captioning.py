@@ -186,6 +186,9 @@ def test_flickr8k_token_files(tmp_path, caplog):
     splits = captioning.load(flickr(tmp_path, {"train": range(7), "dev": (7, 8), "test": (9, 10)}), max_bad_rows=1)
     assert sizes(splits) == [7, 2, 2, None]
     assert read(splits.test)[9] == ["A dog , number 9 0 .", "A dog , number 9 1 ."]
+    # Which is beside it where it comes from.
+    tmp_path.joinpath("Flickr8k.lemma.token.txt").write_text("0.jpg#0\tA dog , number 0 0 .\n")
+    assert sizes(captioning.load(tmp_path, max_bad_rows=1)) == [7, 2, 2, None]
     assert "2 pictures are in no split's list" in caplog.text
     for name in ("train", "dev", "test"):
         (tmp_path / f"Flickr_8k.{name}Images.txt").unlink()

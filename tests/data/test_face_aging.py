@@ -76,6 +76,13 @@ def test_ages_in_the_names_of_files(tmp_path):
     assert read(splits.test) == {200: (30, -1)} and sizes(splits)[3] is None
 
 
+def test_a_word_in_all_names_is_nobodys(tmp_path):
+    for number in range(12):
+        write(tmp_path / f"{20 + number}_photo_{number:04d}.jpg", 20 * number)
+    splits = face_aging.load(tmp_path)
+    assert sizes(splits) == [10, 1, 1, None] and {person for _, person in read(splits.train).values()} == {-1}
+
+
 def test_unreadable_pictures_never_shift_the_ages_of_others(tmp_path, caplog):
     for number in range(40):
         write(tmp_path / f"{number}_0_0_{100 - number}.png", number)

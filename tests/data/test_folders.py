@@ -131,6 +131,20 @@ def test_links_in_a_folder_cannot_loop(tmp_path):
     assert "pos/1.txt" in names and "pos/pipe.txt" not in names and len(names) < 9
 
 
+@pytest.mark.parametrize("kind", ["folder", "tar"])
+def test_a_name_that_is_no_utf_8_is_left_out(tmp_path, kind, caplog):
+    path = tmp_path / ("folder" if kind == "folder" else "a.tar")
+    if kind == "folder":
+        path.mkdir()
+        for name in (b"good.txt", b"caf\xe9.txt"):
+            open(os.fsencode(path) + b"/" + name, "wb").close()
+    else:
+        with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT, encoding="latin-1") as archive:
+            for name in ("good.txt", "caf\xe9.txt"):
+                archive.addfile(tarfile.TarInfo(name))
+    assert Folder(path, BadRows(1)).names == ["good.txt"] and "caf\\udce9.txt: its name is not UTF-8" in caplog.text
+
+
 def test_split_tables():
     names = ["notes.txt", "data/train.jsonl", "data/dev.tsv.gz", "data/TEST.csv", "data/other.csv", "a/b/train.csv"]
     assert split_tables(names, "x") == {
@@ -159,3 +173,7 @@ def test_class_files_without_splits():
         "train": [("set/neg/2.txt", "neg"), ("set/neg/3.txt", "neg"), ("set/pos/1.txt", "pos")]
     }
     assert class_files(["readme.txt", "a.csv"], (".txt",)) == {}
+    names = ["bus/1.txt", "car/2.txt", "train/3.txt"]
+    assert class_files(names, (".txt",)) == {"train": [(name, name[:-6]) for name in names]}
+    # Where there are splits, what lies in one of them and in no class has none.
+    assert class_files(["train/bus/1.txt", "train/2.txt"], (".txt",)) == {"train": [("train/bus/1.txt", "bus")]}

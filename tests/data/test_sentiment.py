@@ -104,10 +104,24 @@ def test_class_files_that_hold_no_text_are_counted(tmp_path):
         sentiment.load(tmp_path, max_bad_rows=2)
 
 
+def test_what_is_only_to_be_measured_needs_no_train_part(tmp_path, caplog):
+    (tmp_path / "tables").mkdir()
+    table(tmp_path / "tables" / "test.csv")
+    splits = sentiment.load(tmp_path / "tables")
+    assert (
+        splits.train is None and splits.validation is None and len(rows(splits.test)) == len(rows(splits.split("all")))
+    )
+    caplog.set_level("INFO")
+    for name in ("pos/1.txt", "neg/2.txt", "neg/old/3.txt", "notes.txt"):
+        path = tmp_path / "folders" / "test" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name)
+    assert len(rows(sentiment.load(tmp_path / "folders").test)) == 2
+    assert "2 texts are in no class and left out, such as test/neg/old/3.txt" in caplog.text
+
+
 def test_what_cannot_be_loaded_says_so_in_one_line(tmp_path):
     (tmp_path / "empty").mkdir()
-    (tmp_path / "only").mkdir()
-    table(tmp_path / "only" / "test.csv")
     (tmp_path / "header.csv").write_text("text,label\n")
     (tmp_path / "picture.png").write_bytes(b"x")
     (tmp_path / "same.csv").write_text("text,label\n" + "the same words,pos\nthe same words,neg\n" * 9)
@@ -115,7 +129,6 @@ def test_what_cannot_be_loaded_says_so_in_one_line(tmp_path):
         (tmp_path / "none.csv", "no such file or folder; --data takes demo, tfds:NAME"),
         (tmp_path / "picture.png", "not a kind of data"),
         (tmp_path / "empty", "nothing that is understood.*pos/"),
-        (tmp_path / "only", "no train split"),
         (tmp_path / "header.csv", "no rows"),
         (tmp_path / "same.csv", "too few, or too alike"),
         (table(tmp_path / "two.csv", count=2), "2 rows are too few"),

@@ -81,7 +81,12 @@ def test_lines_swallowed_by_a_quote_that_is_never_closed_all_count(tmp_path):
         ("a.jsonl", b'{"text": "t", "label": 1}', b'["t", 1]', "a JSON object is wanted"),
         ("a.jsonl", b'{"text": "t", "label": 1}', b'{"text": "t", "label": null}', "no 'label'"),
         ("a.jsonl", b'{"text": "t", "label": 1}', b'{"text": "t", "label": NaN}', "no 'label'"),
-        ("a.jsonl", b'{"text": "t", "label": 1}', b'{"text": ["t"], "label": 1}', "no 'text'"),
+        (
+            "a.jsonl",
+            b'{"text": "t", "label": 1}',
+            b'{"text": ["t"], "label": 1}',
+            "'text' is a list; give a row to each of its values",
+        ),
         ("a.jsonl", b'{"text": "t", "label": 1}', b'{"text": "\\ud800", "label": 1}', "'text' is not UTF-8"),
         ("a.jsonl", b'{"text": "t", "label": 1}', b"[" * 100_000, "broken JSON"),
     ],
@@ -112,6 +117,8 @@ def test_json_values_become_names(tmp_path):
         tmp_path / "a.jsonl", "".join(f'{{"text": "t", "label": {v}}}\n' for v in ("1", "2.0", "2.5", "true", '"x "'))
     )
     assert [label for _, (_, label) in read(path)[0]] == ["1", "2", "2.5", "true", "x"]
+    with pytest.raises(UserError, match=r"b.jsonl:1: no 'text'; correct it$"):
+        list(read_table(write(tmp_path / "b.jsonl", '{"text": "", "label": 1}\n'), (TEXT, LABEL), BadRows(None)))
 
 
 @pytest.mark.parametrize(
@@ -120,7 +127,8 @@ def test_json_values_become_names(tmp_path):
         ("words,label", "no column 'text' or 'review'.*'words', 'label'.*--text_key"),
         ("text,mark", "no column 'label' or 'class'.*'text', 'mark'.*--label_key"),
         ("text,review,label", "'text' and 'review' could all be meant.*--text_key"),
-        ("text,text,label", "could all be meant"),
+        ("text,text,label", "2 columns are called 'text'; rename all but one"),
+        ("text;label", "its columns are parted by semicolons; save it with commas"),
     ],
 )
 def test_a_column_that_cannot_be_guessed_names_the_columns_and_the_flag(tmp_path, header, message):

@@ -163,6 +163,12 @@ def test_malformed_rows_are_reported_by_file_and_line(tmp_path):
         translation.load(tmp_path / "a.tsv", max_bad_rows=2)
 
 
+def test_what_is_only_to_be_measured_needs_no_train_part(tmp_path):
+    moses(tmp_path, "test", 4)
+    splits = translation.load(tmp_path, **TO_GERMAN)
+    assert splits.train is None and int(splits.test.cardinality()) == 4
+
+
 def test_what_cannot_be_loaded_says_so_in_one_line(tmp_path):
     moses(tmp_path, "three", 4, ("en", "de", "fr"))
     moses(tmp_path, "two", 4)
@@ -180,8 +186,6 @@ def test_what_cannot_be_loaded_says_so_in_one_line(tmp_path):
     (tmp_path / "apart").mkdir()
     moses(tmp_path / "apart", "train", 4, ("en",))
     moses(tmp_path / "apart", "val", 4, ("de",))
-    (tmp_path / "only").mkdir()
-    moses(tmp_path / "only", "test", 4)
     (tmp_path / "empty").mkdir()
     (tmp_path / "a.csv").write_text("en,de\none,eins\n")
     (tmp_path / "same.tsv").write_text("go\tve\nGo!\tvete\n")
@@ -202,7 +206,6 @@ def test_what_cannot_be_loaded_says_so_in_one_line(tmp_path):
         ("broken", TO_GERMAN, r"broken\.de\.gz: can't be read"),
         ("void", TO_GERMAN, r"void\.de: the file is empty"),
         ("apart", TO_GERMAN, "no split is in both en and de"),
-        ("only", TO_GERMAN, "there is test but no train split"),
         ("empty", {}, "nothing that is understood"),
         ("a.csv", {}, "no column 'source'.*: 'en', 'de'; .*--source_key"),
         ("same.tsv", TO_GERMAN, "the first line names no column 'en'; leave --source_key out"),

@@ -15,7 +15,10 @@ from tensorflow_serving.apis import prediction_log_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
 from keras_apps.errors import UserError
+from keras_apps.export.readme import write_readme
 from keras_apps.export.saved_model import export
+from keras_apps.export.server_files import write_server_files
+from keras_apps.files import atomic_file
 from keras_apps.models.sentiment import SentimentClassifier
 
 TEXTS = ["A great cast, but a dull film.", "Not bad at all!", "word " * 300, "💥"]
@@ -121,6 +124,19 @@ def test_the_folder_holds_what_a_server_and_a_person_need(exported, read_json):
     }
 
 
+@pytest.mark.parametrize("length", [10, 3000])
+def test_a_request_too_long_for_a_command_is_a_file_beside_the_readme(tmp_path, read_json, length):
+    request = {"text": ["é'" * length]}
+    signature = {"xla": "", "inputs": {}, "outputs": {}, "example": {"request": request, "answer": {}}}
+    described = {"model": "tiny", "version": 1, "model_class": "", "data": {"data": ""}, "server_xla": False}
+    write_readme(tmp_path / "README.md", described | {"signatures": {"serving_default": signature}}, "")
+    readme = (tmp_path / "README.md").read_text()
+    if length > 1000:
+        assert "-d '@request.json' http" in readme and read_json(tmp_path / "request.json") == {"inputs": request}
+    else:
+        assert "@" not in readme and not (tmp_path / "request.json").exists()
+
+
 def test_the_server_batches_to_the_warm_sizes_only(exported):
     batching = (exported / "sentiment" / "1" / "batching_params.pbtxt").read_text()
     assert re.findall(r"allowed_batch_sizes: (\d+)", batching) == ["1", "8", "64"]
@@ -161,6 +177,39 @@ def test_a_server_without_xla_is_not_asked_to_compile(tmp_path):
     export(tiny_model(), tmp_path, "tiny", server_xla=True)
     compose = (tmp_path / "docker-compose.yml").read_text()
     assert "--xla_cpu_compilation_enabled" in compose and "--xla_gpu_compilation_enabled" in compose
+
+
+def version_of(saved_models, model, version, **described):
+    folder = saved_models / model / str(version)
+    folder.mkdir(parents=True)
+    (folder / "saved_model.pb").touch()
+    if described:
+        (folder / "signature.json").write_text(json.dumps(described))
+
+
+def test_the_server_is_started_with_xla_as_long_as_a_model_needs_it(tmp_path):
+    version_of(tmp_path, "compiled", 9, server_xla=True)
+    version_of(tmp_path, "plain", 1, server_xla=False)
+    version_of(tmp_path, "somebody's", 1)
+    write_server_files(tmp_path)
+    assert "--xla_cpu_compilation_enabled" in (tmp_path / "docker-compose.yml").read_text()
+    version_of(tmp_path, "compiled", 10, server_xla=False)
+    write_server_files(tmp_path)
+    assert "xla" not in (tmp_path / "docker-compose.yml").read_text()
+
+
+def test_a_model_exported_meanwhile_is_in_models_config(tmp_path, monkeypatch):
+    version_of(tmp_path, "first", 1)
+
+    def late(path):
+        if not (tmp_path / "second").exists():
+            version_of(tmp_path, "second", 1)
+            write_server_files(tmp_path)
+        return atomic_file(path)
+
+    monkeypatch.setattr("keras_apps.export.server_files.atomic_file", late)
+    write_server_files(tmp_path)
+    assert all(f'"/models/{name}"' in (tmp_path / "models.config").read_text() for name in ("first", "second"))
 
 
 def test_versions_follow_each_other_and_nothing_half_written_is_seen(tmp_path):

@@ -314,10 +314,11 @@ def test_pictures_and_the_contact_sheet_are_written(tmp_path):
     options = app.PredictFlags(text=["a", "b"], output=str(tmp_path), count=2)
     _, requests = app.requests(options)
     png = tf.io.encode_png(np.full((16, 16, 3), 200, np.uint8)).numpy()
+    lines = []
     for index, (shown, request) in enumerate(requests):
-        line = app.present(options, index, shown, request, {"image_bytes": png})
-        assert line == request | {"output": str(tmp_path / f"picture_{index:04d}.png")}
-    app.overview(options, 4)
+        lines.append(app.present(options, index, shown, request, {"image_bytes": png}))
+        assert lines[-1] == request | {"output": str(tmp_path / f"picture_{index:04d}.png")}
+    app.overview(options, lines)
     names = sorted(path.name for path in tmp_path.iterdir())
     assert names == ["contact_sheet.png", *(f"picture_{index:04d}.png" for index in range(4))]
 

@@ -1,8 +1,10 @@
 """The client, over both protocols, against a real server."""
 
+import contextlib
 import socket
 import subprocess
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -136,11 +138,61 @@ def test_nobody_there(protocol):
 
 
 @pytest.mark.parametrize("protocol", ["rest", "grpc"])
+def test_no_proxy_is_asked(server, monkeypatch, protocol):
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("no_grpc_proxy", raising=False)
+    port = server.rest_port if protocol == "rest" else server.grpc_port
+    assert Client(f"127.0.0.1:{port}", protocol, timeout=10).predict("echo", {"text": ["a"]}) == {"text": ["a!"]}
+
+
+@pytest.mark.parametrize("protocol", ["rest", "grpc"])
 def test_timeout(protocol):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         client = Client(f"127.0.0.1:{silent.getsockname()[1]}", protocol, timeout=0.3)
         with pytest.raises(UserError, match="did not answer within 0.3 seconds|no model server"):
             client.status("echo")
+
+
+def test_the_timeout_is_of_the_whole_answer():
+    with socket.create_server(("127.0.0.1", 0)) as slow:
+
+        def drip():
+            connection, _ = slow.accept()
+            with connection, contextlib.suppress(OSError):
+                connection.recv(1000)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 40\r\n\r\n")
+                for _ in range(40):
+                    connection.sendall(b" ")
+                    time.sleep(0.05)
+
+        thread = threading.Thread(target=drip)
+        thread.start()
+        with pytest.raises(UserError, match="did not answer within 0.3 seconds"):
+            Client(f"127.0.0.1:{slow.getsockname()[1]}", timeout=0.3).status("echo")
+        thread.join()
+
+
+@pytest.mark.parametrize("headers", [b"Content-Length: 28\r\n", b"", b"Transfer-Encoding: chunked\r\n"])
+def test_an_answer_in_pieces(headers):
+    pieces = [b'{"model_version', b'_status": []}']
+    if b"chunked" in headers:
+        pieces = [b"%x\r\n%s\r\n" % (len(piece), piece) for piece in [*pieces, b""]]
+    with socket.create_server(("127.0.0.1", 0)) as other:
+
+        def answer():
+            connection, _ = other.accept()
+            with connection:
+                connection.recv(1000)
+                connection.sendall(b"HTTP/1.1 200 OK\r\n" + headers + b"\r\n")
+                for piece in pieces:
+                    time.sleep(0.02)
+                    connection.sendall(piece)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        assert Client(f"127.0.0.1:{other.getsockname()[1]}", timeout=10).status("echo") == []
+        thread.join()
 
 
 def test_other_servers(server):

@@ -14,9 +14,11 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
-from keras_apps.errors import UserError
+from keras_apps.errors import RequestRefused, UserError
+from keras_apps.export.server_files import write_batching_params
+from keras_apps.serving.catalog import Catalog
 from keras_apps.serving.client import Client
-from keras_apps.serving.embedded import EmbeddedServer
+from keras_apps.serving.embedded import EmbeddedServer, bind
 
 
 def running(folder, **arguments):
@@ -103,11 +105,38 @@ def test_what_is_no_complete_version_is_ignored(saved_models, eventually):
         assert states(server) == {1: "AVAILABLE"}
 
 
+def test_a_request_holds_no_more_than_tensorflow_serving_would_take(saved_models):
+    write_batching_params(saved_models / "echo" / "1" / "batching_params.pbtxt", [1, 3])
+    with running(saved_models) as server:
+        for protocol, port in (("rest", server.rest_port), ("grpc", server.grpc_port)):
+            asking = Client(f"127.0.0.1:{port}", protocol, timeout=30)
+            assert asking.predict("echo", {"text": ["a"] * 3})["text"] == ["a!"] * 3
+            with pytest.raises(RequestRefused, match="model 'echo' holds at most 3 examples, got 4; send several"):
+                asking.predict("echo", {"text": ["a"] * 4})
+
+
 def test_only_the_models_asked_for(exported):
     with running(exported, models=["echo"]) as server:
         assert server.models == ["echo"]
         with pytest.raises(UserError, match="no model 'numbers'"):
             client(server).predict("numbers", {"x": [[1, 2]], "n": [1]})
+
+
+def test_a_request_that_outlasts_the_grace_time_is_told(exported, ask, monkeypatch, caplog):
+    monkeypatch.setattr("keras_apps.serving.embedded._GRACE_SECONDS", 0.0)
+    begun, end = threading.Event(), threading.Event()
+    monkeypatch.setattr("keras_apps.serving.rest.predict", lambda *arguments: begun.set() or end.wait(30) or {})
+    server = running(exported, models=["echo"]).start()
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(ask, server, "/v1/models/echo:predict", b'{"inputs": ["a"]}')
+        try:
+            assert begun.wait(30)
+            server.stop()
+            status, answer = asked.result(timeout=30)
+        finally:
+            end.set()
+    assert (status, list(json.loads(answer))) == (503, ["error"]) and b"stopping" in answer
+    assert "Traceback" not in caplog.text
 
 
 def test_64_clients_over_both_protocols(server):
@@ -260,6 +289,37 @@ def test_port_in_use(exported, which):
 def test_two_servers_cannot_share_a_grpc_port(exported, server):
     with pytest.raises(UserError, match="gRPC port"):
         EmbeddedServer(exported, rest_port=0, grpc_port=server.grpc_port).start()
+
+
+def test_rest_and_grpc_cannot_share_a_port(exported):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with pytest.raises(UserError, match=f"gRPC port {port} of 127.0.0.1: Address already in use"):
+        EmbeddedServer(exported, rest_port=port, grpc_port=port).start()
+
+
+def test_nobody_else_listens_on_the_rest_port_while_models_are_loaded(saved_models, monkeypatch):
+    server, load = running(saved_models), Catalog.load
+    with bind("127.0.0.1", 0, "REST") as free:
+        server.rest_port = free.getsockname()[1]
+
+    def load_slowly(self):
+        with pytest.raises(UserError, match="Address already in use"):
+            bind("127.0.0.1", server.rest_port, "REST")
+        load(self)
+
+    monkeypatch.setattr(Catalog, "load", load_slowly)
+    with server:
+        assert echo(server) == "a!"
+
+
+def test_a_server_whose_rest_ends_at_once_does_not_start(saved_models, monkeypatch):
+    monkeypatch.setattr("uvicorn.Server.run", lambda self, sockets: None)
+    server = running(saved_models)
+    with pytest.raises(UserError, match="cannot listen on REST port"):
+        server.start()
+    with pytest.raises(UserError, match="no model server"):
+        Client(f"127.0.0.1:{server.grpc_port}", "grpc", timeout=5).status("echo")
 
 
 @pytest.mark.parametrize("arguments", [{"rest_port": 70_000}, {"host": "no.such.host.invalid"}])

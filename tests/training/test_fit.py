@@ -1,5 +1,7 @@
 import concurrent.futures
 import contextlib
+import errno
+import fcntl
 import itertools
 import json
 import math
@@ -13,6 +15,7 @@ import tensorflow as tf
 
 from keras_apps.data.splits import Splits
 from keras_apps.errors import UserError
+from keras_apps.files import locked
 from keras_apps.layers.tokenizers import SubwordTokenizer
 from keras_apps.models.sentiment import SentimentClassifier
 from keras_apps.models.servable import ServableModel
@@ -261,6 +264,29 @@ class TwoPhases(ServableModel):
         return inputs
 
 
+@keras.saving.register_keras_serializable(package="keras_apps_tests")
+class OnePhase(TwoPhases):
+    """Learns one number."""
+
+    phases = ("only",)
+
+
+def test_an_epoch_is_the_same_whatever_the_number_of_steps_in_a_call(tmp_path):
+    splits = Splits(train=tf.data.Dataset.from_tensor_slices({"x": np.arange(12, dtype=np.float32)}))
+
+    def run(name, epochs, steps):
+        config = TrainingConfig(epochs=epochs, batch_size=2, steps_per_execution=steps)
+        train(OnePhase, splits, tmp_path / name, config=config)
+        return ended(tmp_path / name)
+
+    straight = run("straight", 3, 1)
+    assert all(row["loss"] > 0 for row in straight[1])
+    run("resumed", 1, 4)
+    # Of the steps of an epoch, 6, a call can take 3.
+    assert run("resumed", 3, 4) == run("four", 3, 4) == straight
+    assert "3 steps in one call, not 4" in (tmp_path / "four" / "log.txt").read_text()
+
+
 def test_phases_are_fitted_in_order_and_resumed_in_the_midst(tmp_path, monkeypatch):
     splits = Splits(train=tf.data.Dataset.from_tensor_slices({"x": [3.0] * 8}))
     config = TrainingConfig(epochs=3, batch_size=4)
@@ -314,6 +340,37 @@ def ended(run_dir):
     with np.load(checkpoint / "variables.npz") as file:
         arrays = {name: file[name].tolist() for name in file.files}
     return checkpoint.name, [row | {"seconds": 0} for row in history], arrays
+
+
+def test_one_process_at_a_time_trains_in_a_run_directory(tmp_path, monkeypatch):
+    train_and_die(tmp_path)
+    before = ended(tmp_path)
+    # Another opening of the file is as another process's.
+    with locked(tmp_path / ".lock"), pytest.raises(UserError, match="another process trains in it; wait for it"):
+        train_and_die(tmp_path)
+    assert ended(tmp_path) == before
+
+    def flock(file, operation):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    with locked(tmp_path / ".lock"):
+        monkeypatch.setattr(fcntl, "flock", flock)
+        train_and_die(tmp_path)
+
+
+def test_a_process_forked_meanwhile_does_not_keep_the_run_directory(tmp_path, monkeypatch):
+    original, those_of_the_child = fcntl.flock, []
+
+    def flock(file, operation):
+        those_of_the_child.append(os.dup(file.fileno()))
+        original(file, operation)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    for _ in range(2):
+        with locked(tmp_path / ".lock"):
+            pass
+    for descriptor in those_of_the_child:
+        os.close(descriptor)
 
 
 def test_killed_while_it_writes_a_model_and_between_the_phases(tmp_path):

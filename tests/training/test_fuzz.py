@@ -34,7 +34,8 @@ def run(tmp_path_factory):
 
 
 def read_settings(run):
-    run.open(run.read_settings() | SETTINGS["settings"])
+    with run.open(run.read_settings() | SETTINGS["settings"]):
+        pass
 
 
 def resume(run):

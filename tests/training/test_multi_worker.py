@@ -123,8 +123,8 @@ def test_who_joins_a_run_gives_the_same_settings(tmp_path):
     run, settings = RunDirectory(tmp_path / "run"), {"training": {"epochs": 3}}
     with pytest.raises(UserError, match="all machines share"):
         run.join(settings)
-    run.open(settings)
-    run.join(settings)
+    with run.open(settings):
+        run.join(settings)
     with pytest.raises(UserError, match="epochs = 3, not 4"):
         run.join({"training": {"epochs": 4}})
 
@@ -144,6 +144,24 @@ def test_a_cluster_that_is_not_described_is_one_line(command, tmp_path, given, s
     result = command("sentiment", "train", *flags, env={"TF_CONFIG": given} if given else {}, status=2)
     assert "needs the environment variable TF_CONFIG" in result.stderr and said in result.stderr
     assert result.stderr.count("\n") == 1 and not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("cluster", "said"),
+    [
+        ({"worker": "one:2222"}, '"worker" is no list'),
+        ({"worker": ["one:2222", "two"]}, '"two" is no HOST:PORT'),
+        ({"worker": ["one:2222", 2223]}, "2223 is no HOST:PORT"),
+        ({"chief": ["one:2222", "two:2222"], "worker": ["three:2222"]}, 'more than one is "chief"'),
+        ({"chief": ["one:2222"], "worker": ["one:2222"]}, '"one:2222" stands twice'),
+        ({"worker": ["one:2222"], "ps": ["two:2222"]}, '"ps" is neither "chief" nor "worker"'),
+    ],
+)
+def test_what_is_wrong_with_a_cluster_is_said(monkeypatch, cluster, said):
+    task = {"type": next(iter(cluster)), "index": 0}
+    monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": cluster, "task": task}))
+    with pytest.raises(UserError, match=f"received .*, where {said}$"):
+        hardware.is_chief("multi_worker")
 
 
 def test_devices_without_examples_are_refused_where_they_cant_be_computed(monkeypatch):
