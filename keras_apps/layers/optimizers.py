@@ -57,3 +57,7 @@ class FusedAdam(keras.optimizers.Adam):
         for variable, average in zip(trainable_variables, self._model_variables_moving_average, strict=True):
             distance = tf.subtract(variable.value, average.value)
             average.assign(tf.add(average.value, tf.multiply(distance, tf.cast(share, distance.dtype))))
+
+    def _overwrite_model_variables_with_average_value(self, trainable_variables: Sequence[keras.Variable]) -> None:
+        # Keras ends `fit` with all variables of the model, some of which may be another optimizer's.
+        super()._overwrite_model_variables_with_average_value(self._trainable_variables)

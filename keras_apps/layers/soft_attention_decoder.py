@@ -141,7 +141,8 @@ class SoftAttentionDecoder(keras.layers.Layer):
         given = self.from_token(embedded)
         rows, steps = tf.unstack(tf.shape(tokens))
         by_step = tf.TensorArray(given.dtype, steps).unstack(tf.transpose(given, [1, 0, 2]))
-        captions = rows // tf.shape(constants["memory"])[0]
+        # Of several replicas one may be without a picture.
+        captions = rows // tf.maximum(tf.shape(constants["memory"])[0], 1)
         state = {name: tf.repeat(each, captions, axis=0) for name, each in self.initial_state(constants, steps).items()}
         outputs = tuple(tf.TensorArray(dtype, steps) for dtype in (given.dtype, given.dtype, tf.float32))
 
@@ -159,7 +160,8 @@ class SoftAttentionDecoder(keras.layers.Layer):
     def _advance(self, given: tf.Tensor, state: Tensors, constants: Tensors) -> tuple[Tensors, tf.Tensor, tf.Tensor]:
         """The next state, the gated context `<float>[rows, memory_units]`, the weights `<float32>[rows, positions]`."""
         memory, before = constants["memory"], state["hidden"]
-        queries = tf.reshape(before, [tf.shape(memory)[0], -1, self.units])
+        pictures = tf.shape(memory)[0]
+        queries = tf.reshape(before, [pictures, tf.shape(before)[0] // tf.maximum(pictures, 1), self.units])
         context, weights = self.attention(queries, memory, constants["mask"], constants["keys"])
         context = self.gate(before) * tf.reshape(context, [-1, memory.shape[-1]])
         weights = tf.reshape(weights, [-1, tf.shape(memory)[1]])

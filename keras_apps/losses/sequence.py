@@ -10,7 +10,7 @@ import tensorflow as tf
 def token_cross_entropy(
     logits: tf.Tensor, targets: tf.Tensor, label_smoothing: float = 0.0
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """The cross-entropy of each target token, and whether it is the most probable one; 0 on padding.
+    """The cross-entropy of each target token, and whether none is more probable; 0 on padding.
 
     With label smoothing (Szegedy 2016, https://arxiv.org/abs/1512.00567) the true distribution is the target with
     probability 1 - label_smoothing, and any token of the vocabulary, the target included, with what is left.

@@ -196,7 +196,12 @@ class ImageCaptioner(ServableModel):
         captions = tf.boolean_mask(captions, tf.strings.length(captions) > 0)
         words = self.words.tokenize(captions)[:, : self.max_length]
         end = tf.RaggedTensor.from_tensor(tf.fill([words.nrows(), 1], self.words.end), row_splits_dtype=tf.int64)
-        return {"image": self._resize(example["image"]), "captions": tf.concat([words, end], axis=1).to_tensor()}
+        tokens = tf.concat([words, end], axis=1).to_tensor()
+        return {
+            "image": self._resize(example["image"]),
+            # A caption may be without a word, a picture not without a caption.
+            "captions": tf.cond(tf.size(tokens) > 0, lambda: tokens, lambda: tf.constant([[self.words.end]])),
+        }
 
     def length(self, example: Tensors) -> tf.Tensor:
         """The number of words of a picture's longest caption, the end included."""

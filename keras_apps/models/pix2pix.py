@@ -70,14 +70,15 @@ class Pix2Pix(AdversarialModel):
         self.flip = flip
         self.jitter = jitter
         self.seed = seed
-        self.palette = palette
+        # One of another number of colours is of the model that this one starts from.
+        self.palette = palette if palette is not None and len(palette) == label_colours else None
         check_range(self, ("filters",), at_least=1)
         check_range(self, ("jitter",), at_least=0, below=0.5)
         if patch not in _PATCH_LEVELS:
             raise UserError(f"patch must be one of {', '.join(map(str, _PATCH_LEVELS))}; received {patch}")
         if label_colours == 1 or label_colours < 0:
             raise UserError(f"label_colours must be 0 for pictures, or at least 2; received {label_colours}")
-        if palette is not None or (height and width and not label_colours):
+        if height and width and (self.palette is not None or not label_colours):
             self._build_network()
 
     def _build_network(self) -> None:
@@ -185,6 +186,8 @@ class Pix2Pix(AdversarialModel):
     ) -> dict[str, Any]:
         """L1, PSNR, SSIM, FID and KID at the network's size; of label maps also accuracy and IoU of each colour.
 
+        PSNR is of the pictures that are not exactly right, of which there may be none.
+
         Args:
             examples: raw ones.
             batch_size: how many at a time.
@@ -196,9 +199,10 @@ class Pix2Pix(AdversarialModel):
             made.append(self._pixels({"image": self._make(batch["input"])})["image"].numpy())
             true.append(batch["target"].numpy())
         made, true = np.concatenate(made), np.concatenate(true)
+        ratios = metrics.psnr(made, true)
         report = {
             "l1": float(np.mean(metrics.l1(made, true))),
-            "psnr": float(np.mean(metrics.psnr(made, true))),
+            "psnr": float(np.mean(ratios[np.isfinite(ratios)])) if np.isfinite(ratios).any() else None,
             "ssim": float(np.mean(metrics.ssim(made, true))),
         }
         if features is not None and len(made) >= FEWEST:

@@ -134,6 +134,8 @@ class SentimentClassifier(ServableModel):
         sizes = ("units", "depth", "embedding_dim", "vocabulary_size", "max_length", "ngram_order")
         check_range(self, sizes, at_least=1)
         check_range(self, ("training_window", "ngram_buckets"), at_least=0)
+        if ngram_buckets == 1:
+            raise UserError("ngram_buckets must be 0 for no n-grams, or at least 2; received 1")
         rates = ("word_dropout", "embedding_dropout", "dropout", "ngram_dropout")
         check_range(self, rates, at_least=0, below=1)
         if vocabulary is not None and class_names is not None:
@@ -232,6 +234,8 @@ class SentimentClassifier(ServableModel):
     def prepare(self, example: Tensors, training: bool) -> Tensors:
         """`text` and `label` -> `tokens`, `label` (an index; -1 for a class unknown to the model) and `ngrams`."""
         encoded = {name: rows[0] for name, rows in self._encode(example["text"][None]).items()}
+        # A text without a word has one step of padding: recurrent layers can't do with none.
+        encoded["tokens"] = tf.pad(encoded["tokens"], [[0, tf.cast(tf.size(encoded["tokens"]) == 0, tf.int32)]])
         return encoded | {"label": self._index(example["label"])}
 
     def _index(self, label: tf.Tensor) -> tf.Tensor:

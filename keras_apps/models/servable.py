@@ -296,7 +296,7 @@ class ServableModel(keras.Model):
         if batch is not None and replicas > 1:
             count = tf.cast(examples_in(batch), tf.float32)
             share = count / self.global_sum(count)
-            gradients = [tf.math.multiply_no_nan(tf.cast(share, each.dtype), each) for each in gradients]
+            gradients = [tf.math.multiply_no_nan(each, tf.cast(share, each.dtype)) for each in gradients]
         if self.clip_norm:
             if replicas > 1:
                 gradients = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, gradients)
@@ -371,6 +371,8 @@ class ServableModel(keras.Model):
             How many weights were copied, and how many there are.
         """
         theirs = {_path_within(other, weight): weight for weight in other.weights}
+        # The weights of a functional network made within a layer have no path through that layer.
+        kept = {id(weight) for layer in self.layers if layer.name in skip for weight in layer.weights}
         copied = 0
         for weight in self.weights:
             path = _path_within(self, weight)
@@ -378,6 +380,7 @@ class ServableModel(keras.Model):
             if (
                 source is not None
                 and source.shape == weight.shape
+                and id(weight) not in kept
                 and not any(name in path.split("/") for name in skip)
             ):
                 weight.assign(keras.ops.convert_to_numpy(source))

@@ -505,11 +505,13 @@ class StyleTransfer(ServableModel):
         """
         while self.image_size >> (scales - 1) < _SMALLEST:
             scales -= 1
+        # Of smaller styles nothing would be left for an encoder's deepest layers.
+        coarsest = 1 << ((self.style_size // _STEP).bit_length() - 1)
         image, between = content, []
         for factor in [2**scale for scale in reversed(range(scales))]:
             small = shrunk(content, factor)
             masks = CanvasMasks(tf.shape(small)[1:3], tf.maximum(size // factor, 1))
-            of_styles, style_masks = styles.shrunk(factor).flat()
+            of_styles, style_masks = styles.shrunk(min(factor, coarsest)).flat()
             aim = {
                 name: tuple(styles.mixed(each) for each in statistics)
                 for name, statistics in self.style_statistics(self.see(of_styles), style_masks).items()

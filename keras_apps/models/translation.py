@@ -28,6 +28,9 @@ from keras_apps.models.servable import ServableModel, Signature, Tensors
 logger = logging.getLogger(__name__)
 
 
+_AS_WIDE = ("dot", "scaled_dot")
+
+
 @keras.saving.register_keras_serializable(package="keras_apps")
 class Translator(ServableModel):
     """A sentence of one language to one of another.
@@ -47,7 +50,8 @@ class Translator(ServableModel):
         dropout: between the layers.
         cell: of the rnn, `lstm` or `gru`.
         embedding_dim: of the rnn.
-        attention: of the rnn: `additive`, `dot`, `general`, `concat`, `scaled_dot`, or `none`.
+        attention: of the rnn: `additive`, `dot`, `general`, `concat`, `scaled_dot`, or `none`. For the two dots, which
+            compare states of one width, those of the encoder's directions are added and not side by side.
         heads: of the transformer's attention.
         feedforward_units: of the transformer's hidden layers.
         positions: of the transformer, `sinusoidal` or `learned`.
@@ -110,6 +114,8 @@ class Translator(ServableModel):
         check_range(self, ("vocabulary_size", "max_length"), at_least=8)
         check_range(self, ("length_penalty",), at_least=0)
         check_range(self, ("dropout",), at_least=0, below=1)
+        if vocabulary is not None and isinstance(vocabulary, str) != (tokenizer == "subwords"):
+            raise UserError(f"tokenizer={tokenizer} can't have the vocabulary of the other one; leave it as it was")
         if architecture == "transformer" and units % (2 * heads):
             raise UserError(f"units={units} must be a multiple of twice heads={heads}")
         if vocabulary is not None:
@@ -225,11 +231,13 @@ class Translator(ServableModel):
                 states = layer(states, mask, training=training)
             return self.decoder.remember(self.encoder_norm(states), mask)
         if not self.decoder.built:
-            self.decoder.build((None, None, 2 * self.units))
+            self.decoder.build((None, None, self.units if self.attention in _AS_WIDE else 2 * self.units))
         states = self.decoder.embedding(source)
         for layer in self.encoder:
             states = layer(self.drop_source(states, training=training), mask=mask, training=training)
         summary = self.last_state(states, mask=mask)
+        if self.attention in _AS_WIDE:
+            states, summary = (tf.add(*tf.split(each, 2, axis=-1)) for each in (states, summary))
         return self.decoder.remember(self.drop_source(states, training=training), mask, summary)
 
     def translate(self, source: tf.Tensor) -> Decoded:

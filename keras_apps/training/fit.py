@@ -207,8 +207,8 @@ def _fit_phase(
     if splits.validation is not None:
         prepared_validation = pipeline.prepare(network, splits.validation, training=False)
         validation = pipeline.counted(network.batches(prepared_validation, config.batch_size, training=False))
-        pipeline.check_shares(network, validation)
-    pipeline.check_shares(network, an_epoch.take(steps))
+        pipeline.check_shares(network, validation, training=False)
+    pipeline.check_shares(network, an_epoch.take(steps), training=True)
     recorder = EpochRecorder(run, phase, progress.history, config.patience)
     recorder.set_model(network)
     begin = config.epochs if recorder.exhausted else min(progress.epoch, config.epochs)

@@ -55,21 +55,26 @@ def counted(batches: tf.data.Dataset) -> tf.data.Dataset:
     return batches.apply(tf.data.experimental.assert_cardinality(count))
 
 
-def check_shares(model: ServableModel, batches: tf.data.Dataset) -> None:
+def check_shares(model: ServableModel, batches: tf.data.Dataset, training: bool) -> None:
     """Refuses batches of which a replica gets no example, where that can't be computed.
+
+    Args:
+        model: compiled.
+        batches: all that there are.
+        training: whether they are trained on, by XLA where the model is; it is not for validation.
 
     Raises:
         UserError: on a CPU without XLA, for a model with convolutions: oneDNN gives none the shape of their input.
     """
     replicas = model.distribute_strategy.num_replicas_in_sync
     convolves = any(len(weight.shape) == 4 for weight in model.trainable_variables)
-    if replicas == 1 or tf.config.list_physical_devices("GPU") or model.xla or not convolves:
+    if replicas == 1 or tf.config.list_physical_devices("GPU") or (training and model.xla) or not convolves:
         return
     smallest = int(batches.reduce(tf.int64.max, lambda so_far, batch: tf.minimum(so_far, examples_in(batch))))
     if smallest < replicas:
+        what, way_out = ("examples", ", or --xla on") if training else ("validation examples", "")
         raise UserError(
-            f"the last batch has {smallest} of the examples, too few for {replicas} CPUs; "
-            "give another --batch_size, or --xla on"
+            f"a batch has {smallest} of the {what}, too few for {replicas} CPUs; give another --batch_size{way_out}"
         )
 
 

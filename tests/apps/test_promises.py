@@ -463,7 +463,13 @@ def test_a_server_answers_alike_and_refuses_what_is_bad(app, task, answers, vers
     with EmbeddedServer(version.parents[1], rest_port=0, grpc_port=0) as server:
         for protocol, port in (("rest", server.rest_port), ("grpc", server.grpc_port)):
             client = Client(f"localhost:{port}", protocol)
-            found = client.predict(app.name, task.asks(task.bad))
+            asked = task.asks(task.bad)
+            # One by one, for a search takes no more at once.
+            answered = [
+                client.predict(app.name, {key: values[index : index + 1] for key, values in asked.items()})
+                for index in range(len(next(iter(asked.values()))))
+            ]
+            found = {key: [one[key][0] for one in answered] for key in answered[0]}
             assert list(found) == sorted(answers["serving_default"])
             for key, expected in answers["serving_default"].items():
                 if expected.dtype == object and is_png(expected[0]):

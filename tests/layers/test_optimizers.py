@@ -20,6 +20,18 @@ def test_adam_is_adam(use_ema):
         np.testing.assert_allclose(fused, expected, rtol=1e-5, atol=1e-6)
 
 
+def test_each_gives_the_averages_to_its_own_variables_of_a_model():
+    variables = [keras.Variable(np.ones(2)), keras.Variable(np.ones(3)), keras.Variable(np.ones(4))]
+    optimizer = FusedAdam(0.1, use_ema=True, ema_momentum=0.5)
+    optimizer.build(variables[1:])
+    for _ in range(2):
+        optimizer.apply([np.ones(3, np.float32), np.ones(4, np.float32)], variables[1:])
+    optimizer.finalize_variable_values(variables)
+    # 0.9 after the first step and 0.8 after the second.
+    for variable, expected in zip(variables, (1, 0.85, 0.85), strict=True):
+        np.testing.assert_allclose(variable, np.full(variable.shape, expected), rtol=1e-5)
+
+
 def test_its_state_is_restored_from_its_configuration_and_variables():
     optimizer = FusedAdam.from_config(FusedAdam(0.3, beta_1=0.4).get_config())
     assert float(optimizer.learning_rate) == pytest.approx(0.3) and optimizer.beta_1 == 0.4

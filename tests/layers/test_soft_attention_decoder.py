@@ -87,6 +87,14 @@ def test_captions_of_one_picture_share_its_memory(decoder, memory):
     np.testing.assert_allclose(weights, alone[1], atol=1e-6)
 
 
+def test_a_replica_may_be_without_pictures(decoder, memory):
+    with tf.GradientTape() as tape:
+        logits, weights = decoder(TOKENS[:0], remembered(decoder, memory[:0]), training=True)
+    assert logits.shape == (0, 4, 7) and weights.shape == (0, 4, 9)
+    for gradient in tape.gradient(logits, decoder.trainable_weights):
+        assert not np.any(tf.convert_to_tensor(gradient))
+
+
 def test_padding_of_the_memory_is_not_seen(decoder, memory):
     longer = tf.concat([memory, 100 * tf.ones([2, 3, 8])], axis=1)
     mask = tf.constant([[True] * 9 + [False] * 3] * 2)

@@ -95,6 +95,15 @@ def test_captions_are_words_without_punctuation():
     ).numpy() == [b"a red half left of blue"]
 
 
+def test_a_picture_whose_captions_have_no_word_has_an_empty_one():
+    model = ImageCaptioner(**SMALL, vocabulary=["\u2581a", "\u2581red"])
+    example = {"image": tf.zeros([4, 4, 3], tf.uint8), "captions": tf.constant(["!!", ".."])}
+    prepared = model.prepare(example, training=True)
+    np.testing.assert_array_equal(prepared["captions"], [[model.words.end]])
+    model.compile()
+    assert np.isfinite(model.train_step({name: each[None] for name, each in prepared.items()})["loss"])
+
+
 def test_a_long_caption_is_cut_and_ends():
     model = built()
     captions = tf.constant(["a red half left of green to the right of blue"])

@@ -70,6 +70,22 @@ def test_a_logit_depends_on_a_patch_of_this_size(patch):
     assert rows[-1] - rows[0] + 1 == columns[-1] - columns[0] + 1 == patch
 
 
+def test_colours_of_another_number_are_learned_anew():
+    config = small(label_colours=2).get_config()
+    other = Pix2Pix.from_config(config | {"label_colours": 3})
+    assert other.palette is None and not other.built
+    assert Pix2Pix.from_config(config | {"label_colours": 0}).palette is None
+    assert Pix2Pix(label_colours=2, palette=[[0, 0, 0], [9, 9, 9]]).palette and Pix2Pix.from_config(config).palette
+
+
+def test_what_is_exactly_right_has_no_ratio_to_its_noise(monkeypatch):
+    model = small(label_colours=2)
+    monkeypatch.setattr(model, "_make", lambda inputs: inputs)
+    same = pairs(2).map(lambda pair: pair | {"input": pair["target"]})
+    monkeypatch.setattr(model, "_pixels", lambda answer: answer)
+    assert model.measure(same)["psnr"] is None
+
+
 def test_learns_a_handful_of_pairs_and_its_labels():
     examples = pairs(16)
     model = small(label_colours=2, jitter=0.0, flip=False)

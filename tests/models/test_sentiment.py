@@ -57,6 +57,15 @@ def test_learns_from_the_examples_what_they_decide():
     assert model.vocabulary == ["x", "y"]
 
 
+@pytest.mark.parametrize("pooling", ["attention", "last", "max", "mean"])
+def test_texts_without_a_word_are_texts(pooling):
+    model = SentimentClassifier(
+        units=2, embedding_dim=2, pooling=pooling, vocabulary=["good"], class_names=["neg", "pos"]
+    )
+    report = model.measure(examples(["<br />", "<b>"], ["pos", "neg"]))
+    assert report["examples"] == 2 and np.isfinite(report["log_loss"])
+
+
 def test_prepared_examples_are_indices():
     model = SentimentClassifier(units=2, vocabulary=["good", "film"], class_names=["neg", "pos"], ngram_buckets=32)
     prepared = model.prepare({"text": tf.constant("good old film"), "label": tf.constant("pos")}, training=True)

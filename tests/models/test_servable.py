@@ -207,6 +207,18 @@ def test_gradients_are_clipped_by_their_joint_norm():
     np.testing.assert_allclose([float(g[0]) for g in kept.values()], [0.6, 0.8], rtol=1e-6)
 
 
+def test_what_a_replica_without_examples_makes_of_nothing_counts_for_nothing(monkeypatch):
+    network = SentimentClassifier(units=2, embedding_dim=2, vocabulary=["good"], class_names=["a", "b"])
+    network.compile(clip_norm=0.0)
+    kept = []
+    network.optimizer.apply = lambda gradients, variables: kept.extend(gradients)
+    monkeypatch.setattr(type(tf.distribute.get_strategy()), "num_replicas_in_sync", 2)
+    monkeypatch.setattr(network, "global_sum", lambda values: tf.constant(4.0))
+    empty = {"tokens": tf.zeros([0, 3], tf.int32)}
+    network.apply_gradients(network.optimizer, [tf.constant([np.nan])], network.trainable_variables[:1], empty)
+    assert kept[0].numpy() == [0.0]
+
+
 def test_a_failed_write_leaves_the_old_file(tmp_path):
     path = tmp_path / "kept.txt"
     path.write_text("old")
@@ -214,3 +226,26 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
         temporary.write_text("new")
         raise RuntimeError
     assert path.read_text() == "old" and os.listdir(tmp_path) == ["kept.txt"]
+
+
+class Nested(ServableModel):
+    """An encoder and a head, each a functional network, as those of Keras are, within a layer."""
+
+    def __init__(self, value, **kwargs):
+        super().__init__(**kwargs)
+        self.encoder, self.head = (keras.layers.Layer(name=name) for name in ("encoder", "head"))
+        for layer in (self.encoder, self.head):
+            image = keras.Input((3,))
+            dense = keras.layers.Dense(
+                2, kernel_initializer=keras.initializers.Constant(value), name=f"in_{layer.name}"
+            )
+            layer.body = keras.Model(image, dense(image))
+            layer.built = True
+
+
+@pytest.mark.parametrize(("skip", "copied"), [((), 4), (("encoder",), 2)])
+def test_a_layer_that_keeps_its_weights_keeps_those_of_a_network_within_it(skip, copied):
+    child = Nested(1.0)
+    assert "in_encoder/kernel" in {weight.path for weight in child.weights}
+    assert child.inherit(Nested(2.0), skip) == (copied, 4)
+    assert child.encoder.weights[0].numpy().max() == (1 if skip else 2) and child.head.weights[0].numpy().min() == 2

@@ -139,6 +139,16 @@ def test_a_coarser_search_comes_first():
     assert twice < once
 
 
+def test_a_small_style_is_not_shrunk_to_nothing(monkeypatch):
+    model = small(image_size=256, style_scale=0.25, scales=3, steps=1)
+    given, sides = model._asked(picture(256, 192), picture(64, 64, 1)), []
+    see = model.see
+    monkeypatch.setattr(model, "see", lambda image: sides.append(int(tf.shape(image)[1])) or see(image))
+    content, size, styles = model._opened(given)
+    model.search(content, size, styles, given["style_weight"], 1, 3)
+    assert min(sides) == 32
+
+
 def test_pictures_of_the_way_are_answered_too(searcher):
     model = searcher.snapshot(intermediates=2)
     given = model._asked(picture(64, 48), picture(64, 64, 1))

@@ -38,6 +38,20 @@ def trained(steps=120, learning_rate=0.01, **arguments):
     return model
 
 
+@pytest.mark.parametrize("attention", ["dot", "scaled_dot"])
+def test_states_of_one_width_are_compared(attention):
+    model = made(attention=attention)
+    batch = next(iter(examples().map(lambda e: model.prepare(e, training=True)).padded_batch(len(PAIRS))))
+    logits, weights = model.force(batch)
+    assert logits.shape[:2] == batch["target"].shape and np.allclose(tf.reduce_sum(weights, -1), 1, atol=1e-5)
+    assert model.serve(text=["A dog."])["text"].shape == (1,)
+
+
+def test_a_vocabulary_of_the_other_tokenizer_is_refused():
+    with pytest.raises(UserError, match="tokenizer=subwords can't have the vocabulary of the other one"):
+        Translator.from_config(made().get_config() | {"tokenizer": "subwords"})
+
+
 @pytest.fixture(scope="module", params=["rnn", "transformer"])
 def translator(request):
     return trained(architecture=request.param)

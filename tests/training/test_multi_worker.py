@@ -167,13 +167,16 @@ def test_what_is_wrong_with_a_cluster_is_said(monkeypatch, cluster, said):
 def test_devices_without_examples_are_refused_where_they_cant_be_computed(monkeypatch):
     model = Pix2Pix(height=16, width=16, filters=2, patch=16)
     batches = tf.data.Dataset.from_tensor_slices({"input": np.zeros((9, 16, 16, 3))}).batch(4)
-    pipeline.check_shares(model, batches)
+    pipeline.check_shares(model, batches, training=True)
     monkeypatch.setattr(type(tf.distribute.get_strategy()), "num_replicas_in_sync", 2)
-    pipeline.check_shares(model, batches.take(2))
-    with pytest.raises(UserError, match="last batch has 1 .* for 2 CPUs"):
-        pipeline.check_shares(model, batches)
+    pipeline.check_shares(model, batches.take(2), training=True)
+    with pytest.raises(UserError, match="a batch has 1 of the examples, .* for 2 CPUs; .*--xla on"):
+        pipeline.check_shares(model, batches, training=True)
     model.xla = True
-    pipeline.check_shares(model, batches)
+    pipeline.check_shares(model, batches, training=True)
+    # Which is not compiled.
+    with pytest.raises(UserError, match="a batch has 1 of the validation examples, .* --batch_size$"):
+        pipeline.check_shares(model, batches, training=False)
 
 
 def test_steps_in_one_call_are_refused():
