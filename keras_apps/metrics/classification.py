@@ -21,8 +21,8 @@ def classification_report(probabilities: np.ndarray, labels: np.ndarray, class_n
         class_names: of the columns.
 
     Returns:
-        Plain values. ROC AUC of more than two classes is the mean of each against the rest, over the classes that
-        occur; it is None where only one class occurs.
+        Plain values. Macro F1 is the mean over the classes that occur or are predicted. ROC AUC of more than two
+        classes is that of each against the rest, over those that occur; it is None where only one class occurs.
     """
     classes = len(class_names)
     probabilities = np.asarray(probabilities, np.float64)
@@ -33,9 +33,7 @@ def classification_report(probabilities: np.ndarray, labels: np.ndarray, class_n
     return {
         "examples": len(labels),
         "accuracy": float((predicted == labels).mean()),
-        "macro_f1": float(
-            sklearn_metrics.f1_score(labels, predicted, labels=range(classes), average="macro", zero_division=0.0)
-        ),
+        "macro_f1": float(sklearn_metrics.f1_score(labels, predicted, average="macro", zero_division=0.0)),
         "roc_auc": float(np.mean(areas)) if areas else None,
         "log_loss": float(sklearn_metrics.log_loss(labels, probabilities, labels=range(classes))),
         "calibration_error": expected_calibration_error(probabilities, labels),

@@ -61,7 +61,8 @@ def open_answerer(
     loaded = model_class().load(model_file(model))
     if changes:
         loaded = loaded.snapshot(**changes)
-    return _of_functions(lambda inputs, signature: loaded.serve(signature, **inputs), set(loaded.signatures()))
+    specs = {signature: each.inputs for signature, each in loaded.signatures().items()}
+    return _of_functions(lambda inputs, signature: loaded.serve(signature, **inputs), specs)
 
 
 def _of_saved_model(path: Path) -> Answerer:
@@ -74,24 +75,30 @@ def _of_saved_model(path: Path) -> Answerer:
     except (OSError, ValueError, tf.errors.OpError) as error:
         raise UserError(f"{path}: can't be loaded as a SavedModel ({brief(error)})") from error
 
-    def run(inputs: Mapping[str, Sequence], signature: str) -> dict[str, tf.Tensor]:
-        function = signatures[signature]
-        specs = function.structured_input_signature[1]
-        return function(**{key: tf.constant(inputs[key], dtype=spec.dtype) for key, spec in specs.items()})
-
-    return _of_functions(run, set(signatures))
+    specs = {signature: function.structured_input_signature[1] for signature, function in signatures.items()}
+    return _of_functions(lambda inputs, signature: signatures[signature](**inputs), specs)
 
 
-def _of_functions(run: Callable[..., Mapping[str, tf.Tensor]], signatures: set[str]) -> Answerer:
+def _of_functions(
+    run: Callable[[Mapping[str, tf.Tensor], str], Mapping[str, tf.Tensor]],
+    specs: Mapping[str, Mapping[str, tf.TensorSpec]],
+) -> Answerer:
     import tensorflow as tf
 
     from keras_apps.serving.predict import readable
 
     def answer(inputs: Mapping[str, Sequence], signature: str) -> dict[str, list]:
-        if signature not in signatures:
-            raise UserError(f"this model has no signature {signature!r}; it has: {', '.join(sorted(signatures))}")
+        if signature not in specs:
+            raise UserError(f"this model has no signature {signature!r}; it has: {', '.join(sorted(specs))}")
+        tensors = {name: tf.constant(inputs[name], spec.dtype) for name, spec in specs[signature].items()}
+        for name, spec in specs[signature].items():
+            if not spec.shape.is_compatible_with(tensors[name].shape):
+                raise RequestRefused(
+                    f"{name} has the shape {tensors[name].shape}, where this model takes {spec.shape}; "
+                    "is it another model's?"
+                )
         try:
-            outputs = run(inputs, signature)
+            outputs = run(tensors, signature)
         except tf.errors.InvalidArgumentError as error:
             raise RequestRefused(readable(error.message)) from error
         return {name: _plain(name, value.numpy()) for name, value in sorted(outputs.items())}

@@ -16,6 +16,7 @@ from keras_apps.errors import UserError
 from keras_apps.export.saved_model import export
 from keras_apps.models.siamese import SiameseNetwork
 from keras_apps.serving.embedded import EmbeddedServer
+from keras_apps.serving.gallery import Gallery
 
 
 @pytest.fixture(scope="module")
@@ -144,6 +145,11 @@ def test_classes_are_enrolled_found_and_taken_away(predict, folder, tmp_path):
     for line in found:
         assert line["class"] == (line["nearest"] if line["score"] >= enrolled[0]["threshold"] else "unknown")
     assert {line["class"] for line in predict(image=known, gallery=gallery, threshold=1.1)} == {"unknown"}
+    narrow = Gallery(tmp_path / "narrow.npz")
+    narrow.add("letter 0", [1.0, 0.0], (0.5, 0.1, 0.1))
+    narrow.save()
+    with pytest.raises(UserError, match="some requests were refused"):
+        predict(image=known, gallery=narrow.path)
     assert predict(remove="letter 1", gallery=gallery) == []
     assert {line["class"] for line in predict(image=known, gallery=gallery, threshold=-1.0)} == {"letter 0", "letter 2"}
     with pytest.raises(UserError, match="there is no class 'letter 1' in it; there is: letter 0, letter 2"):

@@ -27,6 +27,11 @@ def test_one_class_only_has_no_roc_auc_and_no_warning(recwarn):
     assert any("roc auc" in line and "-" in line for line in report_lines(report | {"data": "d", "split": "test"}))
 
 
+def test_a_class_that_is_nowhere_has_no_f1():
+    report = classification_report(np.eye(3)[:2], np.array([0, 1]), ["a", "b", "c"])
+    assert report["macro_f1"] == 1.0 and report["confusion_matrix"] == [[1, 0, 0], [0, 1, 0], [0, 0, 0]]
+
+
 def test_a_constant_classifier_of_three_classes_scores_a_third():
     report = classification_report(np.tile([0.5, 0.3, 0.2], (6, 1)), np.array([0, 1, 2] * 2), ["a", "b", "c"])
     assert report["accuracy"] == pytest.approx(1 / 3)
