@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from apps.runner import App
     from keras_apps.models.servable import ServableModel
+    from keras_apps.training.run_directory import RunDirectory
 
 SAVED_MODELS = "saved_models"
 """Folder of the exports, where no other is named."""
@@ -159,7 +160,7 @@ def evaluate(app: App, options: argparse.Namespace) -> None:
     from keras_apps.training.run_directory import RunDirectory
 
     where = options.evaluate.model or _exports(app)
-    run = RunDirectory(Path(where).parent if where.endswith(".keras") else where)
+    run = _run_of(where)
     model = _changed(app.model_class().load(model_file(where)), options)
     data = _data_settings(options)
     own = _own_data(where)
@@ -263,11 +264,22 @@ def _check_exported(app: App, model: str) -> None:
     from keras_apps.files import exported_version
 
     version = exported_version(model) if model else None
-    if not version or not (version / "signature.json").is_file():
-        return
-    made, own = json.loads((version / "signature.json").read_text())["model_class"], app.model.rpartition(":")[2]
-    if made != own:
+    made, own = _description(version).get("model_class"), app.model.rpartition(":")[2]
+    if made not in (None, own):
         raise UserError(f"{version}: holds a {made}, not a {own}; name an export of {app.name}")
+
+
+def _description(version: Path | None) -> dict[str, Any]:
+    """What an exported version says of itself in signature.json; nothing where there is none."""
+    file = version / "signature.json" if version else None
+    return json.loads(file.read_text()) if file and file.is_file() else {}
+
+
+def _run_of(where: str) -> RunDirectory:
+    """The run that a model's place names: the folder itself, or that of a .keras file."""
+    from keras_apps.training.run_directory import RunDirectory
+
+    return RunDirectory(Path(where).parent if where.endswith(".keras") else where)
 
 
 def _data_settings(options: argparse.Namespace) -> dict[str, Any]:
@@ -277,14 +289,9 @@ def _data_settings(options: argparse.Namespace) -> dict[str, Any]:
 def _own_data(where: str) -> dict[str, Any]:
     """The settings by which the data of a model were read; `data` is empty where unknown, and a name in an export."""
     from keras_apps.files import exported_version
-    from keras_apps.training.run_directory import RunDirectory
 
-    run, version = RunDirectory(Path(where).parent if where.endswith(".keras") else where), exported_version(where)
-    own = None
-    if run.config_file.exists():
-        own = run.read_settings().get("data")
-    elif version:
-        own = json.loads((version / "signature.json").read_text()).get("data")
+    run = _run_of(where)
+    own = (run.read_settings() if run.config_file.exists() else _description(exported_version(where))).get("data")
     # From Python a run may have been given anything.
     return own if isinstance(own, dict) and isinstance(own.get("data"), str) else {"data": ""}
 
