@@ -96,12 +96,15 @@ class PredictFlags(inputs.TextFlags):
     """A sentence to go to from each, in --steps pictures."""
     to_seed: int | None = None
     """Seed to go to likewise, alone or with --to."""
-    steps: int = 8
-    """Pictures on the way, both ends included."""
+    steps: int | None = None
+    """Pictures on the way, both ends included; by default 8."""
 
     def __post_init__(self):
         check_range(self, ("count",), at_least=1)
-        check_range(self, ("steps",), at_least=2)
+        if self.steps is not None:
+            check_range(self, ("steps",), at_least=2)
+            if not self.goes:
+                raise UserError("--steps are on the way to another picture; give --to SENTENCE or --to_seed SEED too")
         # As many as an int32 of a request holds.
         check_range(self, ("seed",) if self.to_seed is None else ("seed", "to_seed"), at_least=-(2**31), below=2**31)
 
@@ -109,6 +112,11 @@ class PredictFlags(inputs.TextFlags):
     def goes(self) -> bool:
         """Whether pictures on a way are wanted."""
         return bool(self.to) or self.to_seed is not None
+
+    @property
+    def pictures_on_way(self) -> int:
+        """How many, where there is a way to go."""
+        return self.steps or 8
 
 
 def requests(options: PredictFlags) -> tuple[str, Iterable[tuple[runner.Line, runner.Line]]]:
@@ -127,8 +135,8 @@ def _requests(options: PredictFlags, texts: Iterable[str]) -> Iterator[tuple[run
                 yield dict(request), request
                 continue
             end = {"other_text": options.to or text, "other_seed": seed if options.to_seed is None else options.to_seed}
-            for step in range(options.steps):
-                on_way = request | end | {"weight": step / (options.steps - 1)}
+            for step in range(options.pictures_on_way):
+                on_way = request | end | {"weight": step / (options.pictures_on_way - 1)}
                 yield dict(on_way), on_way
 
 
@@ -170,7 +178,7 @@ def overview(options: PredictFlags, answered: Sequence[runner.Line]) -> None:
     from keras_apps.files import atomic_file
 
     pictures = [Image.open(line["output"]) for line in answered[:SHOWN]]
-    columns = options.steps if options.goes else options.count
+    columns = options.pictures_on_way if options.goes else options.count
     with atomic_file(Path(options.output) / "contact_sheet.png") as temporary:
         draw_contact_sheet(
             [np.asarray(picture) for picture in pictures],

@@ -261,18 +261,12 @@ def _exports(app: App) -> str:
 
 def _check_exported(app: App, model: str) -> None:
     """Raises UserError where `model` is what another app exported."""
-    from keras_apps.files import exported_version
+    from keras_apps.files import export_description, exported_version
 
     version = exported_version(model) if model else None
-    made, own = _description(version).get("model_class"), app.model.rpartition(":")[2]
+    made, own = export_description(version).get("model_class"), app.model.rpartition(":")[2]
     if made not in (None, own):
         raise UserError(f"{version}: holds a {made}, not a {own}; name an export of {app.name}")
-
-
-def _description(version: Path | None) -> dict[str, Any]:
-    """What an exported version says of itself in signature.json; nothing where there is none."""
-    file = version / "signature.json" if version else None
-    return json.loads(file.read_text()) if file and file.is_file() else {}
 
 
 def _run_of(where: str) -> RunDirectory:
@@ -288,10 +282,11 @@ def _data_settings(options: argparse.Namespace) -> dict[str, Any]:
 
 def _own_data(where: str) -> dict[str, Any]:
     """The settings by which the data of a model were read; `data` is empty where unknown, and a name in an export."""
-    from keras_apps.files import exported_version
+    from keras_apps.files import export_description, exported_version
 
     run = _run_of(where)
-    own = (run.read_settings() if run.config_file.exists() else _description(exported_version(where))).get("data")
+    known = run.read_settings() if run.config_file.exists() else export_description(exported_version(where))
+    own = known.get("data")
     # From Python a run may have been given anything.
     return own if isinstance(own, dict) and isinstance(own.get("data"), str) else {"data": ""}
 

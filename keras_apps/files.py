@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import json
 import os
 import shutil
 import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from keras_apps.errors import UserError
 
@@ -140,6 +142,15 @@ def exported_version(path: str | os.PathLike) -> Path | None:
         return path
     versions = [p.parent for p in path.glob("*/saved_model.pb") if p.parent.name.isdigit()] if path.is_dir() else []
     return max(versions, key=lambda folder: int(folder.name), default=None)
+
+
+def export_description(version: Path | None) -> dict[str, Any]:
+    """What an exported version says of itself in signature.json; nothing where there is none of ours."""
+    try:
+        found = json.loads((version / "signature.json").read_text()) if version else {}
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _flush_to_disk(file: Path) -> None:

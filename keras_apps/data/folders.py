@@ -16,7 +16,7 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from keras_apps.data.tables import BadRows, table_format
+from keras_apps.data.tables import BadRows, is_utf8, table_format
 from keras_apps.errors import UserError, brief
 
 SPLITS = {
@@ -68,9 +68,9 @@ class Folder:
                 elif member.isfile() and _is_shown(PurePosixPath(name)):
                     self.names.append(name)
         for name in self.names:
-            if _is_undecodable(name):
+            if not is_utf8(name):
                 bad_rows.add(f"{self.path}/{name}", "its name is not UTF-8")
-        self.names = [name for name in self.names if not _is_undecodable(name)]
+        self.names = [name for name in self.names if is_utf8(name)]
 
     @staticmethod
     def is_one(path: str | os.PathLike) -> bool:
@@ -200,15 +200,6 @@ def _walk(folder: Path) -> Iterator[str]:
 def _is_shown(name: PurePosixPath) -> bool:
     """Tells whether a file is the user's, not one that an operating system leaves (`.DS_Store`, `__MACOSX/._a.txt`)."""
     return not any(part.startswith((".", "__MACOSX")) for part in name.parts)
-
-
-def _is_undecodable(name: str) -> bool:
-    """Tells whether a name has bytes that are no UTF-8, which Python keeps as halves of surrogate pairs."""
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return True
-    return False
 
 
 def _leads_out(name: str) -> bool:

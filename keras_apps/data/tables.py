@@ -333,11 +333,16 @@ def _problem(key: str, value: str, record: Mapping[str, object]) -> str | None:
             if isinstance(record.get(key), list)
             else f"no {key!r}"
         )
+    return None if is_utf8(value) else f"{key!r} is not UTF-8"
+
+
+def is_utf8(text: str) -> bool:
+    """Tells whether a text has no bytes that were no UTF-8, which Python keeps as halves of surrogate pairs."""
     try:
-        value.encode()
+        text.encode()
     except UnicodeEncodeError:
-        return f"{key!r} is not UTF-8"
-    return None
+        return False
+    return True
 
 
 def _short(column: str) -> str:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from keras_apps.files import atomic_file
+from keras_apps.files import atomic_file, export_description
 from keras_apps.serving.catalog import models_on_disk
 from keras_apps.serving.launch import DOCKER_IMAGE, MODELS_IN_CONTAINER, models_config
 
@@ -45,19 +44,12 @@ def write_server_files(saved_models: Path) -> None:
 
 def _server_files(saved_models: Path) -> dict[str, str]:
     models = models_on_disk(saved_models)
-    server_xla = any(_for_xla(versions[max(versions)]) for versions in models.values())
+    newest = [export_description(versions[max(versions)]) for versions in models.values()]
+    server_xla = any(description.get("server_xla") is True for description in newest)
     return {
         "models.config": models_config({name: MODELS_IN_CONTAINER / name for name in sorted(models)}),
         "docker-compose.yml": _compose(server_xla),
     }
-
-
-def _for_xla(version: Path) -> bool:
-    """Models that were not exported here have no signature.json, or another one."""
-    try:
-        return json.loads((version / "signature.json").read_text())["server_xla"] is True
-    except (OSError, LookupError, TypeError, ValueError, RecursionError):
-        return False
 
 
 def _compose(server_xla: bool) -> str:

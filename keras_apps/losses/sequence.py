@@ -10,7 +10,7 @@ import tensorflow as tf
 def token_cross_entropy(
     logits: tf.Tensor, targets: tf.Tensor, label_smoothing: float = 0.0
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """The cross-entropy of each target token, and whether none is more probable; 0 on padding.
+    """The cross-entropy of each target token, and whether it is the most probable; 0 on padding.
 
     With label smoothing (Szegedy 2016, https://arxiv.org/abs/1512.00567) the true distribution is the target with
     probability 1 - label_smoothing, and any token of the vocabulary, the target included, with what is left.
@@ -34,7 +34,12 @@ def token_cross_entropy(
             features=flat_logits, labels=flat_targets
         )
         of_target = tf.gather(flat_logits, flat_targets, batch_dims=1)
-        hits = tf.cast(of_target >= tf.reduce_max(flat_logits, axis=-1), tf.float32)
+        if logits.dtype == tf.float32:
+            hits = of_target >= tf.reduce_max(flat_logits, axis=-1)
+        else:
+            # Slower, but of half-precision logits many are equal.
+            hits = tf.argmax(flat_logits, axis=-1, output_type=tf.int32) == flat_targets
+        hits = tf.cast(hits, tf.float32)
         if label_smoothing:
             # -mean(log p) = -log p(target) + logit(target) - mean(logits).
             losses += label_smoothing * (of_target - tf.reduce_mean(flat_logits, axis=-1))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -46,7 +46,6 @@ class Pix2Pix(AdversarialModel):
     """
 
     monitor = ("val_l1", "min")
-    term_names: ClassVar[tuple[str, ...]] = ("l1",)
 
     def __init__(
         self,
@@ -85,6 +84,9 @@ class Pix2Pix(AdversarialModel):
         for name in ("height", "width"):
             if getattr(self, name) % 16:
                 raise UserError(f"{name} must be a multiple of 16; received {getattr(self, name)}")
+        if max(self.height, self.width) < 2 << _PATCH_LEVELS[self.patch]:
+            # Of one place nothing is left when its own mean is taken away.
+            raise UserError(f"patch={self.patch} is too large for pictures of {self.height} x {self.width}")
         self.generator = unet(self.height, self.width, self.filters, self.seed, self.dtype_policy)
         self.discriminator = patch_discriminator(self.patch, self.filters, self.seed + 100, self.dtype_policy)
         self.built = True
@@ -144,6 +146,11 @@ class Pix2Pix(AdversarialModel):
 
     # The networks.
 
+    @property
+    def term_names(self) -> tuple[str, ...]:
+        """The distance, unless it counts for nothing; then the last epoch is as good as any."""
+        return ("l1",) if self.l1_weight else ()
+
     def call(self, inputs: Tensors, training: bool = False) -> tf.Tensor:
         """`input` `<uint8>[batch, height, width, 3]` -> `<float32>[batch, height, width, 3]` from -1 to 1."""
         return self.generate(inputs, training)
@@ -164,16 +171,19 @@ class Pix2Pix(AdversarialModel):
     def generator_terms(self, batch: Tensors, fake: tf.Tensor, verdict: Tensors) -> Tensors:
         """The distance to the true picture."""
         del verdict
+        if not self.l1_weight:
+            return {}
         return {"l1": self.l1_weight * tf.reduce_mean(tf.abs(scale_pixels(batch["target"]) - fake), axis=[1, 2, 3])}
 
     def compile(self, l1_weight: float = 100.0, **game: Any) -> None:
         """Adam for both networks.
 
         Args:
-            l1_weight: of the mean absolute difference to the true picture, in the generator's loss.
+            l1_weight: of the mean absolute difference to the true picture, in the generator's loss; 0 for none.
             game: as `AdversarialModel.compile` takes it.
         """
         self.l1_weight = l1_weight
+        check_range(self, ("l1_weight",), at_least=0)
         super().compile(**self.game | game)
 
     # Metrics and samples.

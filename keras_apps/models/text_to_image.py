@@ -58,7 +58,7 @@ class TextToImage(AdversarialModel):
     """
 
     phases: ClassVar[tuple[str, ...]] = ("matching", "gan")
-    drawn: ClassVar[tuple[str, ...]] = ("chances", "noise", "epsilon", "weight")
+    drawn: ClassVar[tuple[str, ...]] = ("chances", "noise", "epsilon", "weight", "counted")
     term_names: ClassVar[tuple[str, ...]] = ("kl",)
 
     def __init__(
@@ -160,6 +160,8 @@ class TextToImage(AdversarialModel):
             "noise": tf.random.stateless_normal([*steps, self.noise_units], of_noise),
             "epsilon": tf.random.stateless_normal([*steps, self.condition_units], of_epsilon),
             "weight": tf.where(is_between, tf.random.stateless_uniform(steps, of_weight), 0.0),
+            # The mean over all examples is that over those that count, but for what a batch has of them by chance.
+            "counted": tf.where(is_between, 0.0, 1 / (1 - self.interpolation)),
         }
 
     def batches(
@@ -178,6 +180,7 @@ class TextToImage(AdversarialModel):
                     "noise": self._noise(index),
                     "epsilon": tf.zeros([self.condition_units]),
                     "weight": 0.0,
+                    "counted": 1.0,
                 }
 
             examples = examples.enumerate().map(drawn)
@@ -225,11 +228,9 @@ class TextToImage(AdversarialModel):
         them, so that it would tell by the sentence alone. Nor does it learn that a sentence is wrong which is not.
         """
         image = scale_pixels(batch["image"])
-        # The mean over all examples is that over those that count, but for what a batch has of them by chance.
-        is_plain = tf.cast(batch["weight"] == 0, tf.float32) / (1 - self.interpolation)
         return [
             Judged((image, fake["sentence"]), True),
-            Judged((fake["image"], fake["asked"]), False, 0.5 * is_plain),
+            Judged((fake["image"], fake["asked"]), False, 0.5 * batch["counted"]),
             Judged((image, fake["other"]), False, 0.5 * batch["is_wrong"]),
         ]
 

@@ -58,3 +58,4 @@ def test_sentences_to_pictures_and_what_is_between(command, run_dir, tmp_path):
     assert [line["weight"] for line in lines] == [0, 0.5, 1]
     np.testing.assert_array_equal(np.asarray(Image.open(lines[0]["output"])), pictures[0])
     assert command(*ask[:-1], status=2).stderr.startswith("error: give --output FOLDER")
+    assert "give --to SENTENCE" in command(*ask, tmp_path / "no", "--steps", "3", status=2).stderr

@@ -18,7 +18,7 @@ from keras_apps.errors import UserError
 from keras_apps.export.readme import write_readme
 from keras_apps.export.saved_model import export
 from keras_apps.export.server_files import write_server_files
-from keras_apps.files import atomic_file
+from keras_apps.files import atomic_file, export_description
 from keras_apps.models.sentiment import SentimentClassifier
 
 TEXTS = ["A great cast, but a dull film.", "Not bad at all!", "word " * 300, "💥"]
@@ -191,6 +191,11 @@ def test_the_server_is_started_with_xla_as_long_as_a_model_needs_it(tmp_path):
     version_of(tmp_path, "compiled", 9, server_xla=True)
     version_of(tmp_path, "plain", 1, server_xla=False)
     version_of(tmp_path, "somebody's", 1)
+    version_of(tmp_path, "another's", 1, server_xla=["yes"])
+    version_of(tmp_path, "damaged", 1)
+    for text in ("{", "[1]", "\xe9", "[" * 10**5):
+        (tmp_path / "damaged" / "1" / "signature.json").write_text(text, "latin-1")
+        assert export_description(tmp_path / "damaged" / "1") == {}
     write_server_files(tmp_path)
     assert "--xla_cpu_compilation_enabled" in (tmp_path / "docker-compose.yml").read_text()
     version_of(tmp_path, "compiled", 10, server_xla=False)

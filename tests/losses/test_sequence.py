@@ -39,3 +39,9 @@ def test_bfloat16_logits_give_float32_losses():
     losses, _ = token_cross_entropy(tf.cast(LOGITS, tf.bfloat16), tf.constant(TARGETS), 0.1)
     assert losses.dtype == tf.float32
     np.testing.assert_allclose(losses, expected(0.1)[0], rtol=0.02)
+
+
+def test_of_equally_probable_bfloat16_tokens_one_is_right():
+    targets = tf.constant([[1], [2], [3]])
+    _, hits = token_cross_entropy(tf.constant([[[0, 1.001, 1, 0]]] * 3, tf.bfloat16), targets)
+    assert hits.numpy().ravel().tolist() == [1, 0, 0]

@@ -165,9 +165,20 @@ def test_takes_its_size_from_the_data():
     [
         ({"height": 40}, "height must be a multiple of 16; received 40"),
         ({"patch": 7}, "patch must be one of 1, 16, 70, 286"),
+        ({"patch": 286}, "patch=286 is too large for pictures of 32 x 48"),
         ({"label_colours": 1}, "at least 2"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(settings, message):
     with pytest.raises(UserError, match=message):
         small(**settings)
+
+
+def test_without_a_distance_none_is_reported_to_choose_an_epoch_by():
+    model = small()
+    model.compile(l1_weight=0)
+    examples = pairs(4).map(lambda example: model.prepare(example, False))
+    batch = next(iter(model.batches(examples, 4, False)))
+    assert model.monitor == ("val_l1", "min") and "l1" not in model.test_step(batch)
+    with pytest.raises(UserError, match="l1_weight must be at least 0"):
+        model.compile(l1_weight=-1)

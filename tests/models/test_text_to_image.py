@@ -146,7 +146,7 @@ def test_pictures_that_share_all_sentences_have_no_wrong_one():
     red = blobs().filter(lambda example: example["captions"][0] == "A red block")
     (batch,) = batches_of(model, red.map(lambda e: e | {"captions": e["captions"][:1]}))
     assert not batch["is_wrong"].numpy().any()
-    groups = model.judged(batch | {"weight": batch["weight"][:, 0]}, _generated(model, batch))
+    groups = model.judged(model._part(batch, 0), _generated(model, batch))
     assert [group.is_real for group in groups] == [True, False, False]
     assert not np.any(groups[2].weight)
 
@@ -167,6 +167,14 @@ def test_what_is_between_two_sentences_trains_the_generator_alone():
     np.testing.assert_allclose(weights, np.where(between, 0, 1))
     ways = batch["weight"].numpy()[:, None]
     np.testing.assert_allclose(fake["asked"], (1 - ways) * fake["sentence"] + ways * fake["other"], atol=1e-6)
+
+
+def test_all_examples_to_validate_by_count_alike_whatever_part_is_in_between():
+    model = small()
+    model.compile(interpolation=0.5)
+    (batch,) = batches_of(model, blobs(16), training=False)
+    groups = model.judged(batch, model.generate(batch, training=False))
+    np.testing.assert_allclose(groups[1].weight, np.full(16, 0.5))
 
 
 def test_all_that_is_drawn_follows_from_the_seed():
