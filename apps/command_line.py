@@ -8,6 +8,7 @@ import sys
 
 import apps
 from apps import runner
+from keras_apps import __version__
 
 
 def all_apps() -> dict[str, runner.App]:
@@ -25,6 +26,9 @@ def main() -> None:
         for app in found.values():
             print(f"  {app.name:<16} {app.summary}")
         print("\nverbs: train, evaluate, predict, export, serve; `keras-apps APP VERB --help` lists the flags")
+        return
+    if sys.argv[1] == "--version":
+        print(f"keras_apps {__version__}")
         return
     if sys.argv[1] not in found:
         runner.fail(f"no app {sys.argv[1]!r}; there are: {', '.join(found)}")

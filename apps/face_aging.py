@@ -84,7 +84,7 @@ class DataFlags:
 
 @dataclasses.dataclass(frozen=True)
 class AnsweringFlags:
-    """How to answer, in place of the model's own settings."""
+    """How to answer, in place of the model's own settings; fixed in what is exported."""
 
     latent_steps: int | None = None
     """By which the latent code of a face is improved; by default the model's own."""

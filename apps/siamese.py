@@ -161,7 +161,8 @@ def _supports(support: str) -> Iterable[tuple[runner.Line, runner.Line]]:
         for name, file in folder.open(names):
             where = f"{support}/{name}"
             shown = {"class": classes[PurePosixPath(name).parent], "image": where}
-            yield shown, {"image_bytes": image_bytes(file, where)}
+            # Read at once, while the archive is open.
+            yield shown, {"image_bytes": functools.partial(image_bytes, file, where)}
 
     return each()
 

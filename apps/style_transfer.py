@@ -87,7 +87,7 @@ class DataFlags:
 
 @dataclasses.dataclass(frozen=True)
 class AnsweringFlags:
-    """How to answer, in place of the model's own settings."""
+    """How to answer, in place of the model's own settings; fixed in what is exported."""
 
     image_size: int | None = None
     """Longer side of the pictures that are worked on, a multiple of 32 up to 1024; by default the model's own."""

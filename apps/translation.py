@@ -93,7 +93,7 @@ class PredictFlags(inputs.TextFlags):
 
 @dataclasses.dataclass(frozen=True)
 class AnsweringFlags:
-    """How to search for the words, in place of the model's own settings."""
+    """How to search for the words, in place of the model's own settings; fixed in what is exported."""
 
     beams: int | None = None
     """Width of the beam search; 1 is greedy."""

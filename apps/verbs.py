@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import glob
 import json
 import re
 import sys
@@ -45,7 +46,7 @@ class EvaluateFlags:
     split: str = ""
     """train, validation, test or all; by default test, or all where --data names other data than the run's."""
     output: str = ""
-    """Folder for metrics.json and pictures; by default the run directory."""
+    """Folder for metrics.json and pictures; by default the run directory, or for an export the current folder."""
     batch_size: int = 64
     """Examples at a time."""
 
@@ -124,7 +125,6 @@ def train(app: App, options: argparse.Namespace) -> None:
     """Train or fine-tune; resumes by itself."""
     from keras_apps.training import hardware
     from keras_apps.training.fit import train as fit
-    from keras_apps.training.run_directory import RunDirectory
 
     hardware.strategy(options.training.distribute)
     model = dataclasses.asdict(options.model_flags)
@@ -143,8 +143,8 @@ def train(app: App, options: argparse.Namespace) -> None:
             init_from=options.train.init_from or None,
             settings={"app": app.name, "data": data},
         )
-    except KeyboardInterrupt:
-        use = f", or use {where} as it is" if RunDirectory(where).model_file.exists() else ""
+    except KeyboardInterrupt as stop:
+        use = f", or use {where} as it is" if stop.args else ""
         print(f"\ninterrupted; give the same command again to go on{use}", file=sys.stderr)
         sys.exit(130)
     print(
@@ -168,10 +168,16 @@ def evaluate(app: App, options: argparse.Namespace) -> None:
     is_own = _are_own(own, data, is_named, run.config_file.exists())
     if not is_own and not is_named:
         raise UserError(f"{where}: does not hold the data that it was trained on; name examples with --data")
+    split = options.evaluate.split or ("test" if is_own else "all")
     if is_own and _are_like(own, data):
         # By the same settings the parts are the same as in training.
         data = own | {name: data[name] for name in options.given & data.keys()}
-    split = options.evaluate.split or ("test" if is_own else "all")
+        moved = [name for name in ("split_seed", "validation_fraction", "test_fraction") if data[name] != own[name]]
+        if moved and split != "all":
+            raise UserError(
+                f"{where}: was trained with --{moved[0]} {own[moved[0]]}; by {data[moved[0]]} the {split} part would "
+                "hold examples that it was trained on; leave the flag out"
+            )
     if split == "all":
         # No part is carved out, for which a few examples may be too few.
         fractions = {"validation_fraction", "test_fraction"} & data.keys() - options.given
@@ -239,7 +245,8 @@ def export(app: App, options: argparse.Namespace) -> None:
 
     wanted = options.export
     model = _changed(app.model_class().load(model_file(wanted.model)), options)
-    data = {name: _without_folders(value) for name, value in _own_data(wanted.model).items()}
+    own = _own_data(wanted.model)
+    data = {name: _without_folders(value) for name, value in own.items()} | {"data": _name_of(own["data"])}
     path = write(model, wanted.saved_models, app.name, server_xla=wanted.server_xla, summary=app.summary, data=data)
     print(f"exported: {path}; next: keras-apps {app.name} serve --saved_models {wanted.saved_models}")
 
@@ -298,6 +305,11 @@ def _without_folders(value: Any) -> Any:
     return Path(value).name if isinstance(value, str) and Path(value).exists() else value
 
 
+def _name_of(data: str) -> str:
+    """Data by name only, there or not: parallel files are named by what they begin with."""
+    return data if _is_anywhere(data) else Path(data).name
+
+
 def _is_anywhere(data: str) -> bool:
     """Whether data are the same wherever they are read."""
     return data == "demo" or data.startswith("tfds:")
@@ -314,9 +326,14 @@ def _are_own(own: dict[str, Any], data: dict[str, Any], is_named: bool, is_run: 
     """
     if _is_anywhere(own["data"]):
         return not is_named or data["data"] == own["data"]
-    path = Path(data["data"])
-    is_same = path.resolve() == Path(own["data"]).resolve() if is_run else path.name == own["data"]
-    return _are_like(own, data) and (is_same if is_named else is_run)
+    if not is_named:
+        return is_run and _are_like(own, data)
+    path, trained_on = Path(data["data"]), Path(own["data"])
+    is_same = path.resolve() == trained_on.resolve()
+    # A run that was called from elsewhere has a path that leads nowhere from here.
+    if not is_run or not any(trained_on.parent.glob(f"{glob.escape(trained_on.name)}*")):
+        is_same = is_same or _name_of(data["data"]) == trained_on.name
+    return is_same and _are_like(own, data)
 
 
 def _are_like(own: dict[str, Any], data: dict[str, Any]) -> bool:

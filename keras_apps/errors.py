@@ -43,7 +43,11 @@ def shortened(text: str, length: int) -> str:
 def check_range(owner: Any, names: Iterable[str], *, at_least: float, below: float = float("inf")) -> None:
     """Raises UserError where an attribute is less than `at_least`, or not `below`."""
     for name in names:
-        value = getattr(owner, name)
-        if not at_least <= value < below:
-            upper = "" if below == float("inf") else f" and below {below:g}"
-            raise UserError(f"{name} must be at least {at_least:g}{upper}; received {value}")
+        check_number(name, getattr(owner, name), at_least=at_least, below=below)
+
+
+def check_number(name: str, value: float, *, at_least: float, below: float = float("inf")) -> None:
+    """Raises UserError where a number is less than `at_least`, or not `below`."""
+    if not at_least <= value < below:
+        upper = "" if below == float("inf") else f" and below {below:g}"
+        raise UserError(f"{name} must be at least {at_least:g}{upper}; received {value}")

@@ -52,13 +52,13 @@ def _signature(name: str, entry: dict[str, Any]) -> str:
 def _example(request_file: Path, name: str, entry: dict[str, Any]) -> str:
     request = json.dumps({"inputs": entry["example"]["request"]}, ensure_ascii=False)
     answer = json.dumps({"outputs": entry["example"]["answer"]}, ensure_ascii=False, indent=2)
-    quoted = request.replace("'", "'\\''")
+    quoted, where = request.replace("'", "'\\''"), ""
     if len(quoted) > 2000:
         request_file.write_text(request + "\n")
-        quoted = f"@{request_file.name}"
+        quoted, where = f"@{request_file.name}", "In this folder:\n\n"
     return f"""## Example
 
-```sh
+{where}```sh
 curl -d '{quoted}' http://localhost:8501/v1/models/{name}:predict
 ```
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from keras_apps.files import atomic_file, export_description
+from keras_apps.files import atomic_file
 from keras_apps.serving.catalog import models_on_disk
-from keras_apps.serving.launch import DOCKER_IMAGE, MODELS_IN_CONTAINER, models_config
+from keras_apps.serving.launch import DOCKER_IMAGE, MODELS_IN_CONTAINER, models_config, warmed_up_for_xla
 
 
 def write_batching_params(path: Path, batch_sizes: Sequence[int]) -> None:
@@ -44,11 +44,9 @@ def write_server_files(saved_models: Path) -> None:
 
 def _server_files(saved_models: Path) -> dict[str, str]:
     models = models_on_disk(saved_models)
-    newest = [export_description(versions[max(versions)]) for versions in models.values()]
-    server_xla = any(description.get("server_xla") is True for description in newest)
     return {
         "models.config": models_config({name: MODELS_IN_CONTAINER / name for name in sorted(models)}),
-        "docker-compose.yml": _compose(server_xla),
+        "docker-compose.yml": _compose(warmed_up_for_xla(models)),
     }
 
 

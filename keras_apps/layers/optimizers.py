@@ -8,9 +8,16 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_apps.errors import check_number
+
 
 def moving_average(momentum: float) -> dict[str, Any]:
-    """Arguments by which any optimizer keeps a moving average of the weights; 0 for none."""
+    """Arguments by which any optimizer keeps a moving average of the weights; 0 for none.
+
+    Raises:
+        UserError: where it is not from 0 to below 1.
+    """
+    check_number("averaging", momentum, at_least=0, below=1)
     return {"use_ema": momentum > 0, "ema_momentum": momentum or 0.99}
 
 
@@ -21,7 +28,16 @@ class FusedAdam(keras.optimizers.Adam):
     Keras's own makes a dozen passes over the memory of each variable, which tells where there are many weights and few
     examples in a step. What is the same for all variables is computed once, so that a step is traced sooner too. The
     arguments and the state are those of `keras.optimizers.Adam`, without amsgrad.
+
+    Raises:
+        UserError: where a number is out of range.
     """
+
+    def __init__(self, learning_rate: Any = 0.001, beta_1: float = 0.9, **kwargs: Any):
+        if isinstance(learning_rate, int | float):
+            check_number("a learning rate", learning_rate, at_least=0)
+        check_number("beta_1", beta_1, at_least=0, below=1)
+        super().__init__(learning_rate, beta_1, **kwargs)
 
     def _backend_update_step(
         self, grads: Sequence[tf.Tensor], trainable_variables: Sequence[keras.Variable], learning_rate: tf.Tensor

@@ -52,6 +52,8 @@ def picture_encoder(
 def is_inherited(encoder: str, is_pretrained: bool, other: str) -> bool:
     """Whether a model's encoder takes its weights from that of the model it begins with: where it is the same one.
 
+    Not where its own were read.
+
     Args:
         encoder: the model's own.
         is_pretrained: whether its weights were read.
@@ -62,7 +64,7 @@ def is_inherited(encoder: str, is_pretrained: bool, other: str) -> bool:
     """
     if encoder not in (other, SCRATCH) and not is_pretrained:
         raise UserError(f"the model to begin with has encoder {other}; for {encoder} give --encoder_weights too")
-    return encoder == other
+    return encoder == other and not is_pretrained
 
 
 def read_pretrained(encoder: keras.layers.Layer, source: str) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import keras
 from keras import ops
 
+from keras_apps.errors import check_number
+
 
 @keras.saving.register_keras_serializable(package="keras_apps")
 class InverseSquareRoot(keras.optimizers.schedules.LearningRateSchedule):
@@ -13,10 +15,15 @@ class InverseSquareRoot(keras.optimizers.schedules.LearningRateSchedule):
     Args:
         peak: the highest learning rate.
         warmup_steps: when it is reached; 0 for a constant rate.
+
+    Raises:
+        UserError: where one of them is below 0.
     """
 
     def __init__(self, peak: float, warmup_steps: int):
         super().__init__()
+        check_number("a learning rate", peak, at_least=0)
+        check_number("warmup_steps", warmup_steps, at_least=0)
         self.peak = peak
         self.warmup_steps = warmup_steps
 

@@ -312,6 +312,8 @@ class ImageCaptioner(ServableModel):
         """
         self.label_smoothing = label_smoothing
         self.attention_penalty = attention_penalty
+        check_range(self, ("label_smoothing",), at_least=0, below=1)
+        check_range(self, ("attention_penalty",), at_least=0)
 
         def optimizer(rate: float) -> keras.optimizers.Optimizer:
             return FusedAdam(InverseSquareRoot(rate, warmup_steps), **moving_average(averaging))

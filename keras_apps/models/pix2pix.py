@@ -106,6 +106,10 @@ class Pix2Pix(AdversarialModel):
         if not self.built:
             self._build_network()
 
+    def config_for(self, examples: tf.data.Dataset) -> dict[str, Any]:
+        """Looks for the colours of the new targets; no weight depends on them."""
+        return super().config_for(examples) | {"palette": None}
+
     def prepare(self, example: Tensors, training: bool) -> Tensors:
         """`<uint8>[height, width, 3]` each; a label map keeps its colours."""
         return {

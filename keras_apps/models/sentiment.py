@@ -227,9 +227,17 @@ class SentimentClassifier(ServableModel):
         return config
 
     def inherit(self, other: ServableModel, skip: Sequence[str] = ()) -> tuple[int, int]:
-        """Copies the weights that fit; a head for other classes starts afresh."""
+        """Copies the weights that fit; a head for other classes starts afresh.
+
+        N-grams that the other model has not seen keep their ratios, without which they would never count.
+        """
         same = list(self.class_names) == list(other.class_names)
-        return super().inherit(other, skip if same else (*skip, "head", "ngrams", "branch_scales"))
+        own = keras.ops.convert_to_numpy(self.ngrams.ratios) if self.ngrams else None
+        found = super().inherit(other, skip if same else (*skip, "head", "ngrams", "branch_scales"))
+        if self.ngrams:
+            ratios = keras.ops.convert_to_numpy(self.ngrams.ratios)
+            self.ngrams.ratios.assign(np.where(ratios == 0, own, ratios))
+        return found
 
     def prepare(self, example: Tensors, training: bool) -> Tensors:
         """`text` and `label` -> `tokens`, `label` (an index; -1 for a class unknown to the model) and `ngrams`."""

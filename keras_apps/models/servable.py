@@ -15,7 +15,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_apps.errors import UserError, brief
+from keras_apps.errors import UserError, brief, check_number
 from keras_apps.files import atomic_file
 
 Tensors = dict[str, tf.Tensor]
@@ -210,6 +210,7 @@ class ServableModel(keras.Model):
             clip_norm: the greatest norm of all gradients together.
             steps_per_execution: training steps in one call of the graph.
         """
+        check_number("clip_norm", clip_norm or 0, at_least=0)
         super().compile(optimizer=optimizer, jit_compile=False, steps_per_execution=steps_per_execution)
         optimizer.build(self.trainable_variables if variables is None else variables)
         # In a proxy, since a model that was built takes no dict of metrics any more.

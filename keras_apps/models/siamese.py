@@ -144,6 +144,11 @@ class SiameseNetwork(ServableModel):
             self._build_network()
         self.pixels.assign([looked_at.mean(), max(looked_at.std(), 1.0)])
 
+    def inherit(self, other: ServableModel, skip: Sequence[str] = ()) -> tuple[int, int]:
+        """Copies the weights that fit; what was fitted to similarities of another kind is not."""
+        alike = all(getattr(self, name) == getattr(other, name) for name in ("objective", "embedding", "units"))
+        return super().inherit(other, skip if alike else (*skip, "calibration", "unknown"))
+
     def prepare(self, example: Tensors, training: bool) -> Tensors:
         """`image` `<uint8>[image_size, image_size, channels]`, squashed, with `label` and `group`."""
         return {"image": self._fitted(example["image"]), "label": example["label"], "group": example["group"]}

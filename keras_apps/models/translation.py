@@ -285,6 +285,7 @@ class Translator(ServableModel):
             steps_per_execution: training steps in one call of the graph.
         """
         self.label_smoothing = label_smoothing
+        check_range(self, ("label_smoothing",), at_least=0, below=1)
         schedule = InverseSquareRoot(learning_rate, warmup_steps)
         super().compile(
             FusedAdam(schedule, beta_2=0.98, **moving_average(averaging)),

@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from keras_apps.errors import UserError
+from keras_apps.files import export_description
 from keras_apps.quiet import import_tensorflow
 from keras_apps.serving.catalog import models_on_disk
 from keras_apps.serving.client import Client
@@ -46,13 +47,16 @@ def serve(
         rest_port: the port for REST.
         grpc_port: the port for gRPC.
         model: the one model to serve; None for all.
-        xla: whether TensorFlow Serving may compile the `_xla` signatures; the embedded server always may.
+        xla: whether TensorFlow Serving may compile the `_xla` signatures, as it may where an export was made for that
+            (`server_xla`); the embedded server always may.
 
     Raises:
         UserError: if there is no such model, a port is taken, or the server ends by itself.
     """
     folder = Path(saved_models).resolve()
-    names = list(models_on_disk(folder, None if model is None else [model]))
+    versions = models_on_disk(folder, None if model is None else [model])
+    names = list(versions)
+    xla = xla or warmed_up_for_xla(versions)
     with _stop_signals() as stop:
         if engine == "embedded":
             _serve_embedded(folder, names if model else None, rest_port, grpc_port, stop)
@@ -101,6 +105,16 @@ def _docker_answers() -> bool:
         return subprocess.run(["docker", "info"], capture_output=True, timeout=_DOCKER_SECONDS).returncode == 0
     except (OSError, subprocess.TimeoutExpired):
         return False
+
+
+def warmed_up_for_xla(models: Mapping[str, Mapping[int, Path]]) -> bool:
+    """Whether the newest version of a model was exported for a server with XLA, and loads on no other.
+
+    Args:
+        models: versions by model and number.
+    """
+    newest = (export_description(versions[max(versions)]) for versions in models.values())
+    return any(description.get("server_xla") is True for description in newest)
 
 
 def models_config(base_paths: Mapping[str, os.PathLike]) -> str:

@@ -147,6 +147,11 @@ class EpochRecorder(keras.callbacks.Callback):
         """Whether patience has run out."""
         return bool(self.patience and self.rows and len(self.rows) - 1 - self.best_epoch >= self.patience)
 
+    @property
+    def why_exhausted(self) -> str:
+        """In words."""
+        return f"no better {self.model.monitor[0]} in {self.patience} epochs"
+
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Starts the clock."""
         self._began = time.monotonic()
@@ -175,8 +180,7 @@ class EpochRecorder(keras.callbacks.Callback):
             Progress(self.phase, epoch + 1, self.history, self.model.get_config()),
         )
         if self.exhausted:
-            metric, _ = self.model.monitor
-            message = f"no better {metric} in {self.patience} epochs: stopping"
+            message = f"{self.why_exhausted}: stopping"
             logger.info(message)
             self.run.log(message)
             self.model.stop_training = True

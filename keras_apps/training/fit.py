@@ -70,8 +70,8 @@ def train(
     Raises:
         UserError: where the run directory is of another run, or another process trains in it, a checkpoint is damaged,
             or the loss is no number.
-        KeyboardInterrupt: on Ctrl-C; once steps are taken, after a usable model.keras was made sure of. While examples
-            are still being read there is none.
+        KeyboardInterrupt: on Ctrl-C; once steps are taken, after a model.keras was made sure of, with its name where it
+            is of the last phase. While examples are still being read there is none.
     """
     config = config or TrainingConfig()
     if splits.train is None:
@@ -212,6 +212,12 @@ def _fit_phase(
     recorder = EpochRecorder(run, phase, progress.history, config.patience)
     recorder.set_model(network)
     begin = config.epochs if recorder.exhausted else min(progress.epoch, config.epochs)
+    if recorder.exhausted and progress.epoch < config.epochs:
+        _say(
+            run,
+            f"{recorder.why_exhausted}: {network.phases[phase]} stays at its {progress.epoch}; "
+            "raise --patience too for more",
+        )
     batches = pipeline.epochs_of_batches(
         network,
         prepared,
@@ -240,9 +246,12 @@ def _fit_phase(
                 verbose=1 if sys.stderr.isatty() else 2,
             )
     except (KeyboardInterrupt, UserError) as stop:
-        if isinstance(stop, KeyboardInterrupt) and not run.model_file.exists():
-            with network.averaged_weights():
-                network.save_for_inference(run.model_file)
+        if isinstance(stop, KeyboardInterrupt):
+            if not run.model_file.exists():
+                with network.averaged_weights():
+                    network.save_for_inference(run.model_file)
+            if phase == len(network.phases) - 1 and (phase == 0 or recorder.rows):
+                stop.args = (str(run.model_file),)
         # Why it ended is what is to be said, even where the curves can't be written either.
         with contextlib.suppress(UserError):
             run.write_curves(progress.history)

@@ -445,11 +445,31 @@ def test_a_switch_that_is_turned_off_is_given():
         ("a.csv", True, None, False),
     ],
 )
-def test_what_a_model_was_trained_on_is_known_again(named, is_run, split_seed, expected):
+def test_what_a_model_was_trained_on_is_known_again(named, is_run, split_seed, expected, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("a.csv").touch()
     own = {"data": "a.csv"} | ({} if split_seed is None else {"split_seed": split_seed})
     asked = {"data": named or "demo", "split_seed": 5}
     assert verbs._are_own(own, asked, named is not None, is_run) is expected
     assert verbs._are_own({"data": "demo"}, asked, named is not None, is_run) is (named is None)
+
+
+def test_what_a_run_was_trained_on_is_known_again_from_another_folder(tmp_path, monkeypatch):
+    (tmp_path / "there").mkdir()
+    (tmp_path / "corpus.en").touch()
+    for folder, expected in ((tmp_path / "there", True), (tmp_path, False)):
+        monkeypatch.chdir(folder)
+        assert verbs._are_own({"data": "corpus"}, {"data": "../corpus"}, True, True) is expected
+    assert verbs._are_own({"data": "corpus"}, {"data": "./corpus"}, True, True)
+
+
+def test_an_export_names_its_data_by_what_parallel_files_begin_with():
+    assert [verbs._name_of(data) for data in ("multi/train", "a.csv", "demo", "tfds:glue/sst2")] == [
+        "train",
+        "a.csv",
+        "demo",
+        "tfds:glue/sst2",
+    ]
 
 
 def test_a_flag_of_several_values_is_not_given_twice(command, tmp_path):

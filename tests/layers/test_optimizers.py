@@ -2,7 +2,9 @@ import keras
 import numpy as np
 import pytest
 
-from keras_apps.layers.optimizers import FusedAdam
+from keras_apps.errors import UserError
+from keras_apps.layers.optimizers import FusedAdam, moving_average
+from keras_apps.layers.schedules import InverseSquareRoot
 
 
 @pytest.mark.parametrize("use_ema", [False, True])
@@ -30,6 +32,22 @@ def test_each_gives_the_averages_to_its_own_variables_of_a_model():
     # 0.9 after the first step and 0.8 after the second.
     for variable, expected in zip(variables, (1, 0.85, 0.85), strict=True):
         np.testing.assert_allclose(variable, np.full(variable.shape, expected), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: FusedAdam(-1.0), "a learning rate must be at least 0; received -1"),
+        (lambda: FusedAdam(float("nan")), "a learning rate must be at least 0"),
+        (lambda: FusedAdam(0.1, beta_1=1.0), "beta_1 must be at least 0 and below 1"),
+        (lambda: InverseSquareRoot(-1.0, 5), "a learning rate must be at least 0"),
+        (lambda: InverseSquareRoot(1.0, -5), "warmup_steps must be at least 0"),
+        (lambda: moving_average(1.5), "averaging must be at least 0 and below 1"),
+    ],
+)
+def test_numbers_out_of_range_are_refused(make, message):
+    with pytest.raises(UserError, match=message):
+        make()
 
 
 def test_its_state_is_restored_from_its_configuration_and_variables():

@@ -219,6 +219,16 @@ def test_an_application_is_read_from_a_file_once(tmp_path):
     expected = network(keras.applications.mobilenet_v3.preprocess_input(tf.cast(image, tf.float32)))
     np.testing.assert_allclose(model.features(image)[0, 0], expected[0, 0, 0], atol=1e-2)
 
+    for weight in network.weights:
+        weight.assign(weight / 2)
+    network.save_weights(tmp_path / "other.weights.h5")
+    tuned = ImageCaptioner.from_config(
+        model.config_for(examples()) | {"encoder_weights": str(tmp_path / "other.weights.h5")}
+    )
+    tuned.adapt(examples())
+    tuned.inherit(model)
+    np.testing.assert_array_equal(tuned.backbone.weights[0], model.backbone.weights[0] / 2)
+
     (tmp_path / "mobilenet.weights.h5").unlink()
     child = ImageCaptioner.from_config(model.config_for(examples()))
     child.adapt(examples())

@@ -75,6 +75,9 @@ def test_colours_of_another_number_are_learned_anew():
     other = Pix2Pix.from_config(config | {"label_colours": 3})
     assert other.palette is None and not other.built
     assert Pix2Pix.from_config(config | {"label_colours": 0}).palette is None
+    tuned = Pix2Pix.from_config(small(label_colours=2).config_for(pairs(4)))
+    tuned.adapt(pairs(4).map(lambda pair: {"input": pair["input"], "target": 255 - pair["target"]}))
+    assert sorted(tuned.palette) == [[127, 127, 127], [215, 215, 35]]
     assert Pix2Pix(label_colours=2, palette=[[0, 0, 0], [9, 9, 9]]).palette and Pix2Pix.from_config(config).palette
 
 

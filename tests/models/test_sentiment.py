@@ -197,6 +197,14 @@ def test_fine_tuning_keeps_vocabulary_and_replaces_the_head_for_other_classes():
     swapped.inherit(parent)
     assert not np.allclose(swapped.head.kernel, parent.head.kernel)
     assert not np.allclose(swapped.ngrams.ratios, parent.ngrams.ratios)
+    # N-grams that the parent never saw begin as in a model of their own; those that it knows as they are in it.
+    new = examples(["splendid", "wretched"], ["pos", "neg"]).concatenate(examples())
+    tuned = SentimentClassifier.from_config(parent.config_for(new))
+    tuned.adapt(new)
+    own, known = tuned.ngrams.ratios.numpy(), parent.ngrams.ratios.numpy()
+    tuned.inherit(parent)
+    assert np.any((known == 0) & (own != 0))
+    np.testing.assert_array_equal(tuned.ngrams.ratios, np.where(known == 0, own, known))
     with pytest.raises(UserError, match=r"one class only \(pos\)"):
         parent.config_for(examples(["x", "y"], ["pos", "pos"]))
 

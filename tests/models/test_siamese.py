@@ -43,6 +43,16 @@ def small(examples, **settings):
     return model
 
 
+def test_what_was_fitted_to_similarities_is_not_that_of_others(examples):
+    parent = small(examples)
+    parent.calibration.assign([30.0, -20.0])
+    for objective, expected in (("prototypical", [30, -20]), ("weighted_l1", [1, 0])):
+        child = SiameseNetwork.from_config(parent.get_config() | {"objective": objective})
+        child.inherit(parent)
+        assert child.calibration.numpy().tolist() == expected
+        np.testing.assert_array_equal(child.network.weights[0], parent.network.weights[0])
+
+
 def prepared(model, examples):
     return examples.map(lambda example: model.prepare(example, True)).cache()
 

@@ -82,7 +82,7 @@ def test_the_best_epoch_is_kept_and_patience_ends_the_run(splits, tmp_path):
     scores = [float(line.split(",")[history[0].split(",").index("val_accuracy")]) for line in history[1:]]
     best = scores.index(max(scores))
     assert len(scores) == best + 3 < 9
-    # The same command again changes nothing.
+    # The same command again changes nothing, nor do more epochs.
     before = (tmp_path / "history.csv").read_bytes()
     train(
         SentimentClassifier,
@@ -90,9 +90,10 @@ def test_the_best_epoch_is_kept_and_patience_ends_the_run(splits, tmp_path):
         tmp_path,
         model=TINY,
         compile={"learning_rate": 0.05},
-        config=TrainingConfig(epochs=9, batch_size=8, patience=2),
+        config=TrainingConfig(epochs=10, batch_size=8, patience=2),
     )
     assert (tmp_path / "history.csv").read_bytes() == before
+    assert "raise --patience too" in (tmp_path / "log.txt").read_text()
 
 
 def test_without_validation_the_last_epoch_is_kept(splits, tmp_path):
@@ -399,6 +400,20 @@ def test_a_phase_begins_with_the_best_of_the_one_before(tmp_path):
     splits = Splits(train=examples, validation=examples.map(lambda example: {"x": example["x"] * 0.15}))
     best = train(TwoPhases, splits, tmp_path, config=TrainingConfig(epochs=4, batch_size=4, patience=0))
     np.testing.assert_allclose([float(number) for number in best.numbers], 0.4, atol=0.01)
+
+
+@pytest.mark.parametrize("phase", ["first", "second"])
+def test_on_ctrl_c_a_model_of_the_last_phase_is_one_to_use(tmp_path, monkeypatch, phase):
+    def stop(model, metrics):
+        if model.phases[model.current] == phase:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(TwoPhases, "trouble", stop)
+    examples = tf.data.Dataset.from_tensor_slices({"x": [3.0] * 8})
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        train(TwoPhases, Splits(examples), tmp_path, config=TrainingConfig(epochs=2, batch_size=4))
+    assert (tmp_path / "model.keras").exists()
+    assert stopped.value.args == ((str(tmp_path / "model.keras"),) if phase == "second" else ())
 
 
 def train_twice_on_two_devices(run_dir):
