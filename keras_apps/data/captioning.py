@@ -23,7 +23,17 @@ import tensorflow as tf
 
 from keras_apps.data import demo_scenes
 from keras_apps.data.folders import SPLITS, Folder, named_tables, only
-from keras_apps.data.pictures import IMAGE_NAMES, Finder, Pictures, Rows, chosen, complete, dataset, decoded, encoded
+from keras_apps.data.pictures import (
+    IMAGE_NAMES,
+    Pictures,
+    Rows,
+    chosen,
+    complete,
+    dataset,
+    decoded,
+    encoded,
+    find_pictures,
+)
 from keras_apps.data.splits import Splits, check_fractions
 from keras_apps.data.tables import CAPTION_NAMES, BadRows, Column, read_lines, read_table
 from keras_apps.data.tfds_source import prepared
@@ -229,12 +239,11 @@ def _is_utf8(text: str) -> bool:
     return True
 
 
-def _placed(entries: Iterable[_Entry], folder: Folder, bad_rows: BadRows) -> dict[tuple[str, str], list[str]]:
+def _placed(entries: Sequence[_Entry], folder: Folder, bad_rows: BadRows) -> dict[tuple[str, str], list[str]]:
     """Finds the pictures' files; returns captions by split and name in the folder."""
-    finder = Finder(folder, bad_rows)
+    names = find_pictures(folder, [(entry.picture, entry.where) for entry in entries], bad_rows)
     captions: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for entry in entries:
-        name = finder.find(entry.picture, entry.where)
+    for entry, name in zip(entries, names, strict=True):
         if name is not None and not entry.captions:
             bad_rows.add(entry.where, f"no caption of {entry.picture!r}")
         elif name is not None:

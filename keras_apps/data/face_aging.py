@@ -21,7 +21,6 @@ from keras_apps.data.folders import SPLITS, Folder, named_tables
 from keras_apps.data.images import SUFFIXES, check_image
 from keras_apps.data.pictures import (
     IMAGE_NAMES,
-    Finder,
     Pictures,
     Rows,
     annotated,
@@ -30,6 +29,7 @@ from keras_apps.data.pictures import (
     dealt,
     decoded,
     encoded,
+    find_pictures,
     scalar_keys,
 )
 from keras_apps.data.splits import Splits, check_fractions
@@ -212,22 +212,23 @@ def _in_tables(
         known = identity.key is not None or any(key.strip().lower() in identity.names for key in header)
         return columns if known else needed
 
-    finder = Finder(folder, bad_rows)
     split_of = {name: split for split, name in tables.items()}
-    seen: set[tuple[str, str]] = set()
+    rows: list[tuple[str, str, str, str, str]] = []
     for table, file in folder.open(split_of):
         for line, (picture, text, *who) in read_table(file, present, bad_rows, f"{folder.path}/{table}"):
-            where, split = f"{folder.path}/{table}:{line}", split_of[table]
-            name = finder.find(picture, where)
-            if name is None:
-                continue
-            if (age := _age(text)) is None:
-                bad_rows.add(where, _no_age(text))
-            elif (split, name) in seen:
-                bad_rows.add(where, f"{picture!r} is there a second time")
-            else:
-                seen.add((split, name))
-                yield _Face(split, name, age, _who("".join(who)))
+            rows.append((f"{folder.path}/{table}:{line}", split_of[table], picture, text, "".join(who)))
+    names = find_pictures(folder, [(picture, where) for where, _, picture, _, _ in rows], bad_rows)
+    seen: set[tuple[str, str]] = set()
+    for name, (where, split, picture, text, who) in zip(names, rows, strict=True):
+        if name is None:
+            continue
+        if (age := _age(text)) is None:
+            bad_rows.add(where, _no_age(text))
+        elif (split, name) in seen:
+            bad_rows.add(where, f"{picture!r} is there a second time")
+        else:
+            seen.add((split, name))
+            yield _Face(split, name, age, _who(who))
 
 
 def _in_paths(

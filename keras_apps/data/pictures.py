@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
+import posixpath
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from multiprocessing.pool import ThreadPool
 from pathlib import PurePosixPath
 from typing import Any
@@ -15,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_apps.data import grouping
-from keras_apps.data.folders import Folder
+from keras_apps.data.folders import SPLITS, Folder
 from keras_apps.data.images import MAX_BYTES, check_image, read_image
 from keras_apps.data.splits import Splits, check_carved
 from keras_apps.data.tables import BadRows, Column
@@ -30,44 +31,68 @@ IMAGE_NAMES = ("image", "image_name", "filename", "file_name", "file", "path", "
 Rows = list[tuple[Hashable, Any]]
 """Of each picture what must stay together with it, such as the digest of its content, and what it is known by."""
 
+_FAR = 2
+"""How far off a picture is that has nothing but its base name in common with what a table names."""
 
-class Finder:
-    """Finds the pictures that a table names among the files of its folder."""
 
-    def __init__(self, folder: Folder, bad_rows: BadRows) -> None:
-        self._root = f"{folder.path}/"
-        self._bad_rows = bad_rows
-        self._found: dict[tuple[str, str], str | None] = {}
-        self._by_base: dict[str, list[str]] = defaultdict(list)
-        for name in folder.names:
-            self._by_base[PurePosixPath(name).name].append(name)
+def find_pictures(folder: Folder, named: Sequence[tuple[str, str]], bad_rows: BadRows) -> list[str | None]:
+    """Finds the one file that is meant by each picture that a table names.
 
-    def find(self, picture: str, where: str) -> str | None:
-        """The one file that is meant by a picture's name; None, and once a bad row, where there is none or several.
+    It is where its name says, or else below the table, or anywhere, by the end of its path. A namesake in another
+    folder is taken only if no other row means it, and nothing is taken from another split's folder.
 
-        Args:
-            picture: its name, or the end of its path.
-            where: the table and line that name it; it is looked for beside and below that table first.
-        """
-        near = str(PurePosixPath(where.removeprefix(self._root).partition(":")[0]).parent)
-        if (near, picture) not in self._found:
-            self._found[near, picture] = self._search(picture, near)
-            if self._found[near, picture] is None:
-                self._bad_rows.add(where, f"there is no picture {picture!r}, or there are several")
-        return self._found[near, picture]
+    Args:
+        folder: where all of them are.
+        named: of each picture its name, or the end of its path, and the table and line that name it.
+        bad_rows: where a picture is counted, once a table, of which there is no file, or several.
 
-    def _search(self, picture: str, near: str) -> str | None:
+    Returns:
+        The names in the folder; None for those that are bad rows.
+    """
+    by_base: dict[str, set[PurePosixPath]] = defaultdict(set)
+    for path in map(PurePosixPath, folder.names):
+        by_base[path.name].add(path)
+    root = f"{folder.path}/"
+    keys = [(where.removeprefix(root).partition(":")[0], picture) for picture, where in named]
+    matches: dict[tuple[str, str], tuple[PurePosixPath | None, int]] = {}
+    claims: dict[PurePosixPath | None, set[tuple[int, PurePosixPath]]] = defaultdict(set)
+    for table, picture in dict.fromkeys(keys):
         wanted = PurePosixPath(picture.replace("\\", "/"))
-        named = self._by_base.get(wanted.name, ())
-        for candidates in (
-            [name for name in named if PurePosixPath(name) == PurePosixPath(near) / wanted],
-            [name for name in named if PurePosixPath(name).is_relative_to(near) and f"/{name}".endswith(f"/{wanted}")],
-            [name for name in named if f"/{name}".endswith(f"/{wanted}")],
-            named,
-        ):
-            if candidates:
-                return candidates[0] if len(candidates) == 1 else None
-        return None
+        matches[table, picture] = path, distance = _search(PurePosixPath(table), wanted, by_base.get(wanted.name, ()))
+        claims[path].add((distance, wanted))
+
+    found: list[str | None] = []
+    reported = set()
+    for key, (picture, where) in zip(keys, named, strict=True):
+        path, distance = matches[key]
+        is_meant = path and distance == min(claims[path])[0] and (distance < _FAR or len(claims[path]) == 1)
+        found.append(str(path) if is_meant else None)
+        if found[-1] is None and key not in reported:
+            reported.add(key)
+            bad_rows.add(where, f"there is no picture {picture!r}, or there are several")
+    return found
+
+
+def _search(
+    table: PurePosixPath, wanted: PurePosixPath, named: Collection[PurePosixPath]
+) -> tuple[PurePosixPath | None, int]:
+    """The one file, of those with this base name, and whether it is there (0), elsewhere (1) or a namesake (2)."""
+    exact = PurePosixPath(posixpath.normpath(table.parent / wanted))
+    if exact in named:
+        return exact, 0
+    split = _split_of(table / wanted.parent)
+    near = [path for path in named if _split_of(path.parent) in (None, split)] if split else list(named)
+    ends = [path for path in near if f"/{path}".endswith(f"/{wanted}")]
+    below = [path for path in ends if path.is_relative_to(table.parent)]
+    for paths, distance in ((below, 1), (ends, 1), (near, _FAR)):
+        if paths:
+            return (paths[0] if len(paths) == 1 else None), distance
+    return None, _FAR
+
+
+def _split_of(path: PurePosixPath) -> str | None:
+    """The split that the last of its parts is named for that is named for one."""
+    return next((SPLITS[name] for part in reversed(path.parts) if (name := part.lower().split(".")[0]) in SPLITS), None)
 
 
 class Pictures:

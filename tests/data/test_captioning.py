@@ -109,6 +109,27 @@ def test_pictures_in_a_subfolder_tables_by_split_and_several_columns(tmp_path):
     assert read(splits.train)[3] == ["one 3"]
 
 
+def test_a_missing_picture_is_not_another_splits_or_another_rows(tmp_path):
+    for split in ("train", "test"):
+        table(tmp_path / "parts" / split, 20)
+    for number in range(20):
+        write(tmp_path / "parts" / "test" / f"{number}.png", 100 + number)
+        write(tmp_path / "kinds" / "dogs" / f"{number}.png", 100 + number)
+        if number < 10:
+            (tmp_path / "parts" / "test" / f"{number}.png").unlink()
+            write(tmp_path / "kinds" / "cats" / f"{number}.png", number)
+    splits = captioning.load(tmp_path / "parts", max_bad_rows=20, validation_fraction=0)
+    assert sorted(read(splits.test)) == list(range(110, 120)) and sizes(splits)[3] is None
+    rows = [f"{kind}/{number}.png,a {kind[:3]}\n" for kind in ("cats", "dogs") for number in range(20)]
+    (tmp_path / "kinds" / "captions.csv").write_text("image,caption\n" + "".join(rows))
+    splits = captioning.load(tmp_path / "kinds", max_bad_rows=10)
+    assert read(splits.split("all")) == {n: ["a cat"] for n in range(10)} | {100 + n: ["a dog"] for n in range(20)}
+    # Of what has been moved no other row is in the way.
+    (tmp_path / "kinds" / "captions.csv").write_text("image,caption\nC:\\cats\\15.png,moved\n../dogs/16.png,up\n")
+    splits = captioning.load(tmp_path / "kinds", max_bad_rows=0, validation_fraction=0, test_fraction=0)
+    assert read(splits.train) == {115: ["moved"], 116: ["up"]}
+
+
 def test_same_pictures_are_on_one_side(tmp_path):
     table(tmp_path, 20)
     for number in range(20):

@@ -158,6 +158,15 @@ def test_tables_of_other_kinds_and_keys(tmp_path):
     assert read(splits.train) == {number: (number, -1 if number % 2 else number // 4) for number in range(10)}
 
 
+def test_a_missing_picture_takes_the_age_of_no_other(tmp_path):
+    rows = ["image,age"]
+    for number in range(12):
+        write(tmp_path / "b" / f"{number}.png", number)
+        rows += [f"a/{number}.png,90", f"b/{number}.png,{number}"]
+    (tmp_path / "ages.csv").write_text("\n".join(rows))
+    assert everything(tmp_path, max_bad_rows=12) == {number: (number, -1) for number in range(12)}
+
+
 def test_folders_by_age(tmp_path):
     ages = {"0-9": 5, "25": 25, "60+": 60, "age_31_to_40": 36}
     for place, folder in enumerate(ages):
