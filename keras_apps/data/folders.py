@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import io
+import logging
 import os
 import re
 import stat
@@ -19,6 +20,8 @@ from typing import BinaryIO
 from keras_apps.data.tables import BadRows, is_utf8, table_format
 from keras_apps.errors import UserError, brief
 
+logger = logging.getLogger(__name__)
+
 SPLITS = {
     "train": "train",
     "training": "train",
@@ -27,8 +30,10 @@ SPLITS = {
     "val": "validation",
     "dev": "validation",
     "test": "test",
+    "testing": "test",
+    "holdout": "test",
 }
-MAX_DEPTH = 4
+MAX_DEPTH = 8
 MAX_BYTES = 64 * 2**30
 _MAX_READ = 2**26
 # NotImplementedError is for a kind of compression that Python does not know.
@@ -47,26 +52,22 @@ class Folder:
             UserError: if the archive can't be read, or holds too many members that are refused.
         """
         self.path = Path(path)
+        # Where in an archive each file is; of several of one name the last counts, as where it is unpacked.
+        self._at: dict[str, int] = {}
         if self.path.is_dir():
-            self.names = sorted(_walk(self.path))
-        elif self._is_zip:
-            self.names = []
-            with self._zip() as archive:
-                for member in archive.infolist():
-                    problem = _refusal_of_zipped(member)
-                    if problem:
-                        bad_rows.add(f"{self.path}:{member.filename}", problem)
-                    elif not member.is_dir() and _is_shown(PurePosixPath(member.filename)):
-                        self.names.append(member.filename.removeprefix("./"))
+            names = sorted(_walk(self.path))
         else:
-            self.names = []
-            for member, _ in self._members():
-                name = member.name.removeprefix("./")
-                problem = _refusal(member, name)
+            for name, at, is_file, problem in self._zipped() if self._is_zip else self._tarred():
                 if problem:
                     bad_rows.add(f"{self.path}:{name}", problem)
-                elif member.isfile() and _is_shown(PurePosixPath(name)):
-                    self.names.append(name)
+                    self._at.pop(name, None)
+                elif is_file and _is_shown(PurePosixPath(name)):
+                    self._at[name] = at
+            names = list(self._at)
+        deep = [name for name in names if len(PurePosixPath(name).parts) > MAX_DEPTH]
+        if deep:
+            logger.warning("%s: what lies in more than %d folders is left out: %s", self.path, MAX_DEPTH - 1, deep[0])
+        self.names = [name for name in names if len(PurePosixPath(name).parts) <= MAX_DEPTH]
         for name in self.names:
             if not is_utf8(name):
                 bad_rows.add(f"{self.path}/{name}", "its name is not UTF-8")
@@ -95,16 +96,27 @@ class Folder:
         if self._is_zip:
             with self._zip() as archive:
                 for member in archive.infolist():
-                    name = member.filename.removeprefix("./")
-                    if name in left and _refusal_of_zipped(member) is None:
-                        left.remove(name)
+                    name = _zipped_name(member)
+                    if name in left and self._at.get(name) == member.header_offset:
                         yield name, io.BufferedReader(_Zipped(archive.open(member), self.path))
             return
         for member, archive in self._members():
             name = member.name.removeprefix("./")
-            if name in left and _refusal(member, name) is None:
-                left.remove(name)
+            if name in left and self._at.get(name) == member.offset:
                 yield name, archive.extractfile(member)
+
+    def _zipped(self) -> Iterator[tuple[str, int, bool, str | None]]:
+        """Of each member of a zip its name, where it is, whether it is a file, and why it is refused, if it is."""
+        with self._zip() as archive:
+            for member in archive.infolist():
+                is_file = not member.filename.endswith(("/", "\\"))
+                yield _zipped_name(member), member.header_offset, is_file, _refusal_of_zipped(member)
+
+    def _tarred(self) -> Iterator[tuple[str, int, bool, str | None]]:
+        """The same of a tar."""
+        for member, _ in self._members():
+            name = member.name.removeprefix("./")
+            yield name, member.offset, member.isfile(), _refusal(member, name)
 
     @property
     def _is_zip(self) -> bool:
@@ -179,7 +191,7 @@ class _Bounded:
 
 
 def _walk(folder: Path) -> Iterator[str]:
-    """Yields files down to the depth that any layout has, so that a wrong path is noticed soon and links can't loop."""
+    """Yields files, and folders that are too deep for any layout; links to what they are in are not followed."""
     pending = [(folder, PurePosixPath())]
     while pending:
         path, inside = pending.pop()
@@ -191,8 +203,13 @@ def _walk(folder: Path) -> Iterator[str]:
             name = inside / entry.name
             if not _is_shown(name):
                 continue
-            if entry.is_dir() and len(name.parts) < MAX_DEPTH:
-                pending.append((Path(entry.path), name))
+            if entry.is_dir():
+                if entry.is_symlink() and path.resolve().is_relative_to(Path(entry.path).resolve()):
+                    continue
+                if len(name.parts) > MAX_DEPTH:
+                    yield str(name)
+                else:
+                    pending.append((Path(entry.path), name))
             elif entry.is_file():
                 yield str(name)
 
@@ -206,10 +223,15 @@ def _leads_out(name: str) -> bool:
     return name.startswith("/") or ".." in PurePosixPath(name).parts
 
 
+def _zipped_name(member: zipfile.ZipInfo) -> str:
+    # Old tools of Windows write backslashes.
+    return member.filename.replace("\\", "/").removeprefix("./")
+
+
 def _refusal_of_zipped(member: zipfile.ZipInfo) -> str | None:
     if not member.filename:
         return "it has no name"
-    if _leads_out(member.filename.replace("\\", "/")):
+    if _leads_out(_zipped_name(member)):
         return _LEADS_OUT
     kind = stat.S_IFMT(member.external_attr >> 16)
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):

@@ -12,7 +12,7 @@ from PIL import ExifTags, Image
 
 from keras_apps.errors import UserError, brief
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")
+SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 # Pillow can also start Ghostscript, and read kinds that nobody uses.
 _KINDS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "MPO")
 MAX_BYTES = 2**28

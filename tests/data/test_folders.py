@@ -127,8 +127,42 @@ def test_links_in_a_folder_cannot_loop(tmp_path):
     (tmp_path / "pos" / "1.txt").write_text("good")
     (tmp_path / "pos" / "again").symlink_to(tmp_path)
     os.mkfifo(tmp_path / "pos" / "pipe.txt")
-    names = Folder(tmp_path, BadRows(0)).names
-    assert "pos/1.txt" in names and "pos/pipe.txt" not in names and len(names) < 9
+    assert Folder(tmp_path, BadRows(0)).names == ["pos/1.txt"]
+
+
+@pytest.mark.parametrize("make", [make_tar, make_zip])
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_of_several_members_of_one_name_the_last_counts_once(tmp_path, make):
+    members = [("1.txt", b"old"), ("2.txt", b"two"), ("./1.txt", b"new")]
+    folder = Folder(make(tmp_path / ("a.tar" if make is make_tar else "a.zip"), members), BadRows(0))
+    assert folder.names == ["1.txt", "2.txt"]
+    assert {name: file.read() for name, file in folder.open(folder.names)} == {"1.txt": b"new", "2.txt": b"two"}
+
+
+def test_a_zip_with_backslashes(tmp_path):
+    path = make_zip(
+        tmp_path / "a.zip", [("./", b""), ("train\\pos\\", b""), ("train\\pos\\1.txt", b"one"), (".\\2.txt", b"two")]
+    )
+    folder = Folder(path, BadRows(0))
+    assert folder.names == ["train/pos/1.txt", "2.txt"]
+    assert {name: file.read() for name, file in folder.open(folder.names)} == {
+        "train/pos/1.txt": b"one",
+        "2.txt": b"two",
+    }
+
+
+@pytest.mark.parametrize("kind", ["folder", "a.tar", "a.zip"])
+def test_what_is_cut_off_is_said(tmp_path, kind, caplog):
+    files = [("a/b/c/d/e/f/g/1.txt", b"x"), ("a/b/c/d/e/f/g/h/2.txt", b"x"), ("b/b/c/d/e/f/g/h/i/3.txt", b"x")]
+    path = tmp_path / kind
+    if kind == "folder":
+        for name, content in files:
+            (path / name).parent.mkdir(parents=True, exist_ok=True)
+            (path / name).write_bytes(content)
+    else:
+        (make_zip if kind == "a.zip" else make_tar)(path, files)
+    assert Folder(path, BadRows(0)).names == ["a/b/c/d/e/f/g/1.txt"]
+    assert "what lies in more than 7 folders is left out: a/b/c/d/e/f/g/h/2.txt" in caplog.text
 
 
 @pytest.mark.parametrize("kind", ["folder", "tar"])
@@ -152,6 +186,8 @@ def test_split_tables():
         "validation": "data/dev.tsv.gz",
         "test": "data/TEST.csv",
     }
+    assert split_tables(["testing.csv"], "x") == {"test": "testing.csv"}
+    assert split_tables(["holdout.csv"], "x") == {"test": "holdout.csv"}
     with pytest.raises(UserError, match=r"x: dev.csv and val.csv could both be the validation split"):
         split_tables(["train.csv", "val.csv", "dev.csv"], "x")
 
