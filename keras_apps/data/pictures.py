@@ -141,28 +141,37 @@ class Pictures:
 def complete(rows: Mapping[str, Rows], where: str, fractions: Mapping[str, float], seed: int) -> dict[str, list[Any]]:
     """Carves the splits that are missing out of the training pictures; keeps together what belongs together.
 
-    Training pictures that belong with one of validation or test are `left_out`.
+    Training pictures that belong with one of validation or test are `left_out`, and so are those of validation that
+    belong with one of test.
 
     Raises:
-        UserError: if a split has no pictures, or too few to carve another out of it.
+        UserError: if a split has no pictures, none but those of test, or too few to carve another out of it.
     """
     for split, part in rows.items():
         if not part:
             raise UserError(f"{where}: there are no pictures in the {split} split that can be used")
-    parts = {split: [key for _, key in part] for split, part in rows.items() if split != "train"}
+    kept: dict[str, Rows] = {}
+    left_out: list[Any] = []
+    scored: set[Hashable] = set()
+    for split in ("test", "validation", "train"):
+        if split in rows:
+            kept[split] = [(group, key) for group, key in rows[split] if group not in scored]
+            left_out += [key for group, key in rows[split] if group in scored]
+            scored |= {group for group, _ in rows[split]}
+    if kept.get("validation") == []:
+        raise UserError(f"{where}: the test split has all pictures of the validation split; take one of them away")
+    parts = {split: [key for _, key in kept[split]] for split in rows if split != "train"}
     if "train" in rows:
-        scored = {group for split in parts for group, _ in rows[split]}
-        pool = [(group, key) for group, key in rows["train"] if group not in scored]
-        left_out = [key for group, key in rows["train"] if group in scored]
+        pool = kept["train"]
         missing = {split: fraction for split, fraction in fractions.items() if fraction and split not in parts}
         numbers: dict[Hashable, int] = {}
         groups = [numbers.setdefault(group, len(numbers)) for group, _ in pool]
         dealt = grouping.split_groups(groups, [""] * len(pool), missing, seed)
         check_carved(dealt, where)
         parts = {split: [pool[index][1] for index in indices] for split, indices in dealt.items()} | parts
-        if left_out:
-            logger.info("%s: %d pictures of validation or test are left out of training", where, len(left_out))
-            parts["left_out"] = left_out
+    if left_out:
+        logger.info("%s: %d pictures that validation or test have too are left out", where, len(left_out))
+        parts["left_out"] = left_out
     logger.info("%s: %s", where, ", ".join(f"{len(part)} {split}" for split, part in parts.items()))
     return parts
 
@@ -231,12 +240,18 @@ def dealt(
         parts: of each split that is wanted, its examples: the split they are in, and their numbers there.
         decode: an encoded example, to what is trained on.
     """
-    return Splits(
-        **{
-            part: chosen(examples[places[0][0]], [index for _, index in places]).map(decode, tf.data.AUTOTUNE)
-            for part, places in parts.items()
-        }
-    )
+    return Splits(**{part: picked(examples, places).map(decode, tf.data.AUTOTUNE) for part, places in parts.items()})
+
+
+def picked(examples: Mapping[str, tf.data.Dataset], places: Sequence[tuple[str, int]]) -> tf.data.Dataset:
+    """The examples in these splits with these numbers there, split by split."""
+    numbers: dict[str, list[int]] = defaultdict(list)
+    for split, number in places:
+        numbers[split].append(number)
+    first, *rest = (chosen(examples[split], some) for split, some in numbers.items())
+    for each in rest:
+        first = first.concatenate(each)
+    return first
 
 
 def chosen(examples: tf.data.Dataset, indices: Sequence[int]) -> tf.data.Dataset:

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_apps.data import demo_characters
+from keras_apps.data import demo_characters, grouping
 from keras_apps.data.folders import SPLITS, Folder
 from keras_apps.data.images import MAX_BYTES, SUFFIXES, check_image, read_image
 from keras_apps.data.pictures import (
@@ -73,7 +73,9 @@ def load(
     """Loads pictures of classes, and carves the splits that the data lacks out of its training part, by whole groups.
 
     Where there are fewer than three groups it is by whole classes. Classes with one picture only, pictures that can't
-    be read, and those that a class has twice are skipped. The pictures of a folder stay in their files; those of an
+    be read, and those that a class has twice are skipped; classes that have a picture in common are on one side. Where
+    the data brings its own parts, those of training that validation or test have too, and of validation those of test,
+    are the `left_out` part. The pictures of a folder stay in their files; those of an
     archive are held in memory as they are, encoded.
 
     Args:
@@ -116,7 +118,7 @@ def load(
     sound = _sound(found, digests, data, bad_rows)
     bad_rows.summarize()
     labels, groups = _numbers(label for _, _, label, _ in sound), _numbers(group for _, group, _, _ in sound)
-    parts = _parts((split for split, *_ in found), sound, data, fractions, split_seed)
+    parts = _parts((split for split, *_ in found), sound, digests, data, fractions, split_seed)
     splits = Splits(
         **{
             part: dataset(
@@ -178,21 +180,26 @@ def _classes(folder: Folder) -> list[_Picture]:
     paths = [PurePosixPath(name) for name in folder.names if name.lower().endswith(SUFFIXES)]
     if not paths:
         raise UserError(f"{where}: there are no pictures in it; use {LAYOUTS}")
-    # What all paths begin with says nothing of a picture, unless it is the one group or class that there is.
-    above = 0
-    while len({path.parts[above] for path in paths}) == 1 and min(len(path.parts) for path in paths) > above + 3:
-        above += 1
-    inside = [PurePosixPath(*path.parts[above:]) for path in paths]
-    if len({path.parts[0] for path in inside}) == 1 and inside[0].parts[0].lower() in _PARTS:
-        inside = [PurePosixPath(*path.parts[1:]) for path in inside]
+    # What holds folders of classes can be a part; a class may be called as one is.
+    part_of = {
+        path: next((above for above in reversed(path.parents[1:]) if above.name.lower() in _PARTS), None)
+        for path in paths
+    }
+    parts = {part for part in part_of.values() if part}
+    above_parts = {above for part in parts for above in part.parents}
     found = []
-    for path, short in zip(paths, inside, strict=True):
-        split = _PARTS.get(short.parts[0].lower()) if len(short.parts) > 2 else None
-        short = PurePosixPath(*short.parts[1:]) if split else short
-        if len(short.parts) > 1:
-            found.append((split or "train", str(short.parent.parent), str(short.parent), str(path)))
+    for path, part in part_of.items():
+        label = path.parent
+        if part:
+            label = part.parent / label.relative_to(part)
+        elif label == PurePosixPath() or label in above_parts or (parts and label.name.lower() in _PARTS):
+            continue
+        split = _PARTS[part.name.lower()] if part else "train"
+        found.append((split, str(label.parent), str(label), str(path)))
     if not found:
         raise UserError(f"{where}: its pictures are in no folders of classes; use {LAYOUTS}")
+    if len(found) < len(paths):
+        logger.warning("%s: %d pictures are in no folder of a class and are left out", where, len(paths) - len(found))
     return found
 
 
@@ -224,20 +231,29 @@ def _numbers(names: Iterable[str]) -> dict[str, int]:
 
 
 def _parts(
-    splits: Iterable[str], sound: Sequence[_Picture], where: str, fractions: dict[str, float], seed: int
+    splits: Iterable[str],
+    sound: Sequence[_Picture],
+    digests: Mapping[str, bytes],
+    where: str,
+    fractions: dict[str, float],
+    seed: int,
 ) -> dict[str, list[_Picture]]:
     """Carves the splits that are missing, by whole groups, or where there are fewer than three by whole classes.
 
-    Each that is carved gets two classes, where that leaves two to train on.
+    Those that have a picture in common stay together. Each that is carved gets two classes, where that leaves two to
+    train on.
 
     Raises:
         UserError: if it gets one.
     """
     by_group = len({group for _, group, _, _ in sound}) > 2
+    classes_of = Counter(digest for digest, _ in {(digests[name], label) for _, _, label, name in sound})
+    if shared := sum(count > 1 for count in classes_of.values()):
+        logger.warning("%s: %d pictures are in several classes; such classes are kept on one side", where, shared)
+    ties = [[group if by_group else label, digests[name]] for _, group, label, name in sound]
     rows: dict[str, Rows] = {split: [] for split in splits}
-    for picture in sound:
-        split, group, label, _ = picture
-        rows[split].append((group if by_group else label, picture))
+    for picture, tie in zip(sound, grouping.tied(ties), strict=True):
+        rows[picture[0]].append((tie, picture))
     taken = {tie for split in rows if split != "train" for tie, _ in rows[split]}
     classes = len({label for tie, (_, _, label, _) in rows.get("train", []) if tie not in taken})
     missing = {part: fraction for part, fraction in fractions.items() if fraction and part not in rows}
@@ -290,7 +306,7 @@ def _load_tfds(
         split, index = places[at]
         known[split][index] = labels[label], groups[group]
     annotations = {split: annotated(examples, ("label", "group"), known[split]) for split, examples in there.items()}
-    parts = _parts(there, sound, where, fractions, seed)
+    parts = _parts(there, sound, digests, where, fractions, seed)
     return dealt(annotations, {part: [places[at] for *_, at in some] for part, some in parts.items()}, decoded)
 
 

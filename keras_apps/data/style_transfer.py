@@ -19,7 +19,7 @@ import tensorflow as tf
 from keras_apps.data import demo_textures
 from keras_apps.data.folders import SPLITS, Folder
 from keras_apps.data.images import SUFFIXES, check_image
-from keras_apps.data.pictures import IMAGE_NAMES, Pictures, chosen, complete, dataset, decoded, encoded
+from keras_apps.data.pictures import IMAGE_NAMES, Pictures, complete, dataset, decoded, encoded, picked
 from keras_apps.data.splits import Splits, check_fractions
 from keras_apps.data.tables import BadRows, Column
 from keras_apps.data.tfds_source import prepared
@@ -203,9 +203,4 @@ def _of_tfds(data: str, role: str, column: Column, bad_rows: BadRows) -> _Source
     if not there:
         raise UserError(f"{data}: it has no train, validation or test split")
 
-    def examples_of(keys: list[tuple[str, int]]) -> tf.data.Dataset:
-        # All of a part are from one split of the set, since only one is carved out of another.
-        (split,) = {split for split, _ in keys}
-        return chosen(there[split], [index for _, index in keys]).map(decoded, tf.data.AUTOTUNE)
-
-    return _Source(data, found, examples_of, str)
+    return _Source(data, found, lambda keys: picked(there, keys).map(decoded, tf.data.AUTOTUNE), str)

@@ -150,6 +150,16 @@ def test_same_pictures_are_on_one_side(tmp_path):
     assert {int(example["image"][0, 0, 0]) for example in splits.left_out} == {0, 1}
 
 
+def test_validation_has_nothing_of_a_given_test_part(tmp_path):
+    for split, first in (("train", 0), ("val", 20), ("test", 23)):
+        table(tmp_path / split, 20 if split == "train" else 5, first)
+    splits = captioning.load(tmp_path)
+    assert sizes(splits) == [20, 3, 5, 2] and set(read(splits.left_out)) == {23, 24}
+    table(tmp_path / "val", 2, 23)
+    with pytest.raises(UserError, match="the test split has all pictures of the validation split"):
+        captioning.load(tmp_path)
+
+
 def test_pictures_that_cannot_be_read_go_with_their_captions(tmp_path, caplog):
     table(tmp_path, 20)
     Image.effect_noise((30, 30), 99).save(tmp_path / "3.png")

@@ -280,6 +280,13 @@ def test_tfds(tmp_path, monkeypatch, caplog):
     with pytest.raises(UserError, match="--target_key"):
         pix2pix.load("tfds:tiny_pairs", target_key="nope")
 
+    some = {split: [(picture(n), picture(n, b=True)) for n in numbers]
+            for split, numbers in (("train", range(9)), ("validation", (8, 9, 10)), ("test", (10, 11)))}  # fmt: skip
+    given = {split: rows(pairs, keys) for split, pairs in some.items()}
+    store("tiny_parts", given, input_image=image, real_image=image)
+    splits = pix2pix.load("tfds:tiny_parts")
+    assert sizes(splits) == [8, 2, 2, 2] and sorted(read(splits.left_out)) == [8, 10]
+
     keys = ("image", "segmentation_mask")
     pairs = [(picture(number), picture(number)[..., :1] + 100) for number in range(5)]
     mask = tfds.features.Image(shape=(None, None, 1))

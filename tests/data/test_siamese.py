@@ -140,15 +140,44 @@ def test_parts_that_are_there_are_kept(tmp_path):
     )}  # fmt: skip
     splits = load(write(tmp_path / "own", given))
     assert [int(splits.split(split).cardinality()) for split in ("train", "validation", "test")] == [18, 6, 6]
-    evaluation = {name.replace("Alphabet", "Other"): content for name, content in files(pictures=2).items()}
+    evaluation = {name.replace("Alphabet", "Other"): png(500 + n, "L") for n, name in enumerate(files(pictures=2))}
     both = files() | {name.replace("background", "evaluation"): content for name, content in evaluation.items()}
     splits = load(write(tmp_path / "both", both), invented_alphabets=0, validation_fraction=0)
     assert int(splits.train.cardinality()) == 36 and int(splits.test.cardinality()) == 24
 
 
+@pytest.mark.parametrize("strays", [["preview.png"], ["faces/preview.png", "faces/other.png", "faces/test/stray.png"]])
+def test_strays_do_not_make_classes_of_the_parts(tmp_path, caplog, strays):
+    content = {f"faces/{part}/p{n}/{d}.png": png(10 * n + d)
+               for part, people in (("train", range(6)), ("test", (6, 7))) for n in people for d in range(3)}  # fmt: skip
+    content |= {name: png(100 + number) for number, name in enumerate(strays)}
+    splits = load(write(tmp_path / "data", content), max_bad_rows=0, validation_fraction=0)
+    assert [int(splits.split(part).cardinality()) for part in ("train", "test")] == [18, 6]
+    assert f"{len(strays)} pictures are in no folder of a class" in caplog.text
+
+
+def test_a_test_part_alone_is_not_trained_on(tmp_path):
+    splits = load(write(tmp_path / "data", {f"test/p{n}/{d}.png": png(10 * n + d) for n in range(6) for d in range(3)}))
+    assert splits.train is None and int(splits.test.cardinality()) == 18
+
+
+def test_classes_that_share_a_picture_are_on_one_side(tmp_path, caplog):
+    content = {f"p{n}/{d}.png": png(10 * n + d) for n in range(20) for d in range(3)}
+    content |= {f"p{n}/again.png": png(10 * n - 10) for n in range(1, 20, 2)}
+    for seed in range(3):
+        splits = load(write(tmp_path / "people", content), split_seed=seed)
+        pictures = [{image.tobytes() for image in columns(splits.split(part))[0]} for part in ("train", "test")]
+        assert not pictures[0] & pictures[1]
+    assert caplog.text.count("10 pictures are in several classes") == 3
+    given = {f"train/p{n}/{d}.png": png(10 * n + d) for n in range(6) for d in range(3)}
+    given |= {f"test/q{n}/{d}.png": png(10 * n + d) for n in (5, 7) for d in range(2, 5)}
+    splits = load(write(tmp_path / "given", given), validation_fraction=0)
+    assert [int(splits.split(part).cardinality()) for part in ("train", "test", "left_out")] == [15, 6, 3]
+
+
 def test_what_is_no_use_is_named_and_skipped(tmp_path, caplog):
-    content = {f"p{n}/{d}.png": png(10 * n + d) for n in range(6) for d in range(3)}
-    content |= {"alone/1.png": png(90), "p0/again.png": content["p0/1.png"], "p1/broken.png": b"no picture"}
+    content = {f"p{n}/{d}.{('jpe', 'jfif', 'png')[d]}": png(10 * n + d) for n in range(6) for d in range(3)}
+    content |= {"alone/1.png": png(90), "p0/again.png": content["p0/1.jfif"], "p1/broken.png": b"no picture"}
     path = write(tmp_path / "people", content)
     splits = load(path, validation_fraction=0, test_fraction=0)
     assert int(splits.train.cardinality()) == 18
