@@ -47,8 +47,19 @@ LAYOUTS = (
 )
 # UTKFace has 25_0_1_DATE.jpg, with fields missing here and there, and CACD 25_Some_Name_0001.jpg.
 _IN_NAME = re.compile(r"(\d{1,3})_(?:([^\W\d_].*)_\d+\.)?.*")
-# 25, 0-9, 60+, and (25, 32) as Adience has it.
-_AGE = re.compile(r"(?:ages?[ _]?)?\(?(\d{1,3})(?:\.\d+)?(?:[ _]?(?:-|to|,|_)[ _]?(\d{1,3})|\+)?\)?")
+# The two of them for certain: any running number may begin a name.
+_SURELY_IN_NAME = re.compile(r"(\d{1,3})_(?:[01]_\d|[^\W\d_]+_[^\W\d_].*_\d+\.)")
+# 25, 0-9, 60+, and (25, 32) as Adience has it; 2,5 is what some write for 2.5.
+_AGE = re.compile(
+    r"(?:ages?[ _]?)?(\()?(?P<first>\d{1,3})(?:\.\d+)?"
+    r"(?:[ _]?(?:-|to|,(?(1)|(?= ))|_)[ _]?(?P<last>\d{1,3})|\+)?\)?"
+)
+_NOBODY = ("", "-1", "unknown", "nan", "none", "null", "?", "n/a")
+# Where UTKFace's gender and race are written out they look like a name.
+_TRAITS = {
+    *("m", "f", "male", "female", "man", "woman", "boy", "girl"),
+    *("white", "black", "asian", "indian", "hispanic", "latino", "other", "others"),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -161,7 +172,12 @@ def _numbers(identities: Iterable[str]) -> dict[str, int]:
 
 
 def _who(text: str) -> str:
-    return "" if text == "-1" else text
+    return "" if text.strip().lower() in _NOBODY else text
+
+
+def _named(text: str) -> str:
+    """Who the name of a file says it is, if it says more than of what kind."""
+    return "" if set(re.findall(r"[^\W_]+", text.lower())) <= _TRAITS else _who(text)
 
 
 def _ties(digest: bytes, identity: str) -> list[Hashable]:
@@ -173,8 +189,14 @@ def _age(text: str) -> int | None:
     match = _AGE.fullmatch(text.strip().lower())
     if match is None:
         return None
-    first, last = int(match[1]), int(match[2] or match[1])
+    first, last = int(match["first"]), int(match["last"] or match["first"])
     return (first + last + 1) // 2 if first <= last <= OLDEST else None
+
+
+def _includes(text: str, age: int) -> bool:
+    """Tells whether an age, a range of ages, or an open one, has this age in it."""
+    match = _AGE.fullmatch(text.lower())
+    return int(match["first"]) <= age <= (OLDEST if "+" in text else int(match["last"] or match["first"]))
 
 
 def _no_age(text: str) -> str:
@@ -196,7 +218,7 @@ def _read(folder: Folder, columns: Sequence[Column], bad_rows: BadRows) -> Itera
         known = {path: (age, "") for path, age in in_folders.items()}
         problem = "it is in no folder whose name is an age"
     else:
-        known = {path: (match[1], match[2] or "") for path, match in in_names.items()}
+        known = {path: (match[1], _named(match[2] or "")) for path, match in in_names.items()}
         problem = "its name doesn't begin with an age, as 25_0_1.jpg does"
     if not known:
         raise UserError(f"{where}: there are {len(pictures)} pictures in it, but no ages; use {LAYOUTS}")
@@ -245,6 +267,10 @@ def _in_paths(
         text, identity = known[path]
         if (age := _age(text)) is None:
             bad_rows.add(f"{where}/{path}", _no_age(text))
+            continue
+        in_name = _SURELY_IN_NAME.match(path.name)
+        if in_name and not _includes(text, int(in_name[1])):
+            bad_rows.add(f"{where}/{path}", f"its name says {in_name[1]} years, but its folder {text}")
             continue
         split = next((SPLITS[part.lower()] for part in path.parts[:-1] if part.lower() in SPLITS), "train")
         yield _Face(split, str(path), age, identity)

@@ -182,6 +182,39 @@ def test_folders_by_age(tmp_path):
         face_aging.load(tmp_path, max_bad_rows=0)
 
 
+def test_a_folder_and_a_name_that_disagree(tmp_path, caplog):
+    names = ["1/20_0_1_0.png", "20-29/20_1_2_0.png", "20-29/30_Some_One_01.png", "60+/116_0_1.png", "60+/59_1_1.png"]
+    for number, name in enumerate([*names, "25/7_x.png"]):
+        write(tmp_path / name, number)
+    found = everything(tmp_path, max_bad_rows=3, validation_fraction=0, test_fraction=0)
+    assert found == {1: (25, -1), 3: (60, -1), 5: (25, -1)}
+    assert "1/20_0_1_0.png: its name says 20 years, but its folder 1" in caplog.text
+
+
+def test_traits_and_missing_values_are_nobodys(tmp_path):
+    for number, name in enumerate(["male_white", "Female_Asian", "m_other", "Betty_White", "unknown"]):
+        write(tmp_path / "names" / f"{20 + number}_{name}_{number}.png", number)
+    people = ["unknown", "NaN", "None", "null", "?", "N/A", "-1", "", "f"]
+    for number in range(9):
+        write(tmp_path / "table" / f"{number}.png", number)
+    rows = [f"{number}.png,{number},{person}\n" for number, person in enumerate(people)]
+    (tmp_path / "table" / "ages.csv").write_text("image,age,identity\n" + "".join(rows))
+    options = {"validation_fraction": 0, "test_fraction": 0}
+    assert {n: who for n, (_, who) in everything(tmp_path / "names", **options).items()} == {
+        0: -1,
+        1: -1,
+        2: -1,
+        3: 0,
+        4: -1,
+    }
+    assert [who for _, (_, who) in sorted(everything(tmp_path / "table", **options).items())] == [-1] * 8 + [0]
+
+
+def test_a_comma_makes_a_range_only_where_it_is_plain():
+    texts = ["(2, 5)", "(2,5)", "2, 5", "2-5", "(60+)", "2,5", "25,", "age 2,5"]
+    assert [face_aging._age(text) for text in texts] == [4, 4, 4, 4, 60, None, None, None]
+
+
 def test_one_folder_with_a_number_is_no_age_where_names_have_one(tmp_path):
     for number in range(12):
         write(tmp_path / "96" / f"{number}_1_2.png", number)
