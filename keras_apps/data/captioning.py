@@ -76,9 +76,10 @@ def load(
     """Loads captioned pictures, and carves the splits that the data lacks out of its training part.
 
     Splits are drawn by picture: all captions of one, and pictures of the same content, are on one side; where the
-    data brings its own parts, pictures that validation or test have too are not trained on, and are the `left_out`
-    part. A picture that can't be read is skipped with its captions. The pictures of a folder stay in their files;
-    those of an archive are held in memory as they are, encoded. Training pictures come shuffled by split_seed.
+    data brings its own parts, pictures that validation or test have too are not trained on, and those that test has
+    are not in validation; they are the `left_out` part. A picture that can't be read is skipped with its captions. The
+    pictures of a folder stay in their files; those of an archive are held in memory as they are, encoded. Training
+    pictures come shuffled by split_seed.
 
     Args:
         data: `demo`, `tfds:NAME[/CONFIG]`, or the path of a folder or a .tar.

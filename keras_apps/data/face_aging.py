@@ -86,9 +86,10 @@ def load(
     """Loads faces with ages, and carves the splits that the data lacks out of its training part.
 
     Pictures of one person, and pictures of the same content, are on one side; where the data brings its own parts,
-    training pictures of what validation or test have too are not trained on, and are the `left_out` part. All pictures
-    are looked through once; one that can't be read, or whose age isn't one, is skipped with all that is said of it. The
-    pictures of a folder stay in their files; those of an archive are held in memory as they are, encoded.
+    pictures of what validation or test have too are not trained on, and of what test has are not in validation; they
+    are the `left_out` part. All pictures are looked through once; one that can't be read, or whose age isn't one, is
+    skipped with all that is said of it. The pictures of a folder stay in their files; those of an archive are held in
+    memory as they are, encoded.
 
     Args:
         data: `demo`, `tfds:NAME[/CONFIG]`, or the path of a folder or a .tar.

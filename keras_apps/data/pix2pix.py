@@ -54,10 +54,10 @@ def load(
     """Loads pairs of pictures, and carves the splits that the data lacks out of its training part.
 
     Pairs that share a picture, unless it is of one plain colour as an empty mask is, are on one side; where the data
-    brings its own parts, training pairs that share one with validation or test are not trained on, and are the
-    `left_out` part. All pictures are looked through once; a pair of which one can't be read is skipped. The pictures of
-    a folder stay in their files; those of an archive are held in memory as they are, encoded. Training pairs of a
-    folder come shuffled by split_seed.
+    brings its own parts, training pairs that share one with validation or test, and validation pairs that share one
+    with test, are in neither, but are the `left_out` part. All pictures are looked through once; a pair of which one
+    can't be read is skipped. The pictures of a folder stay in their files; those of an archive are held in memory as
+    they are, encoded. Training pairs of a folder come shuffled by split_seed.
 
     Args:
         data: `demo` (A is the map of a house front, B its photo), `tfds:NAME[/CONFIG]`, or the path of a folder or a

@@ -75,8 +75,8 @@ def load(
     Where there are fewer than three groups it is by whole classes. Classes with one picture only, pictures that can't
     be read, and those that a class has twice are skipped; classes that have a picture in common are on one side. Where
     the data brings its own parts, those of training that validation or test have too, and of validation those of test,
-    are the `left_out` part. The pictures of a folder stay in their files; those of an
-    archive are held in memory as they are, encoded.
+    are the `left_out` part. The pictures of a folder stay in their files; those of an archive are held in memory as
+    they are, encoded.
 
     Args:
         data: `demo` (characters of invented alphabets), `tfds:NAME[/CONFIG]`, or the path of a folder, .tar or .zip.
