@@ -80,7 +80,7 @@ def group(texts: Sequence[str]) -> np.ndarray:
     """Returns a number for each text, the same for those that must not be separated."""
     started = time.monotonic()
     numbers: dict[str, int] = {}
-    group_of = np.array([numbers.setdefault(_normalized(text), len(numbers)) for text in texts], int)
+    group_of = np.array([numbers.setdefault(normalized(text), len(numbers)) for text in texts], int)
     if sum(map(len, texts)) > _MAX_CHARACTERS:
         logger.warning("the texts are too many to look for near-duplicates and topics; only duplicates stay together")
         return group_of
@@ -113,7 +113,8 @@ def tied(ties: Sequence[Collection[Hashable]]) -> list[int]:
     return merge(left, right, len(ties), len(ties)).tolist()
 
 
-def _normalized(text: str) -> str:
+def normalized(text: str) -> str:
+    """What two texts have in common that are duplicates: their words, regardless of case and punctuation."""
     return " ".join(_WORD.findall(text.casefold()))
 
 

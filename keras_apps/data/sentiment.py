@@ -45,7 +45,8 @@ def load(
     """Loads labelled texts, and carves the splits that the data lacks out of its training part.
 
     What is carved keeps near-duplicates and, as far as can be told, one topic on one side: else a validation score
-    flatters. Training rows come shuffled by split_seed.
+    flatters. Where a file or folder brings its own parts, training texts that validation or test have too, case and
+    punctuation aside, are not trained on, and are the `left_out` part. Training rows come shuffled by split_seed.
 
     Args:
         data: `demo`, `tfds:NAME[/CONFIG]`, or the path of a table, a folder or a .tar.
@@ -74,9 +75,29 @@ def load(
     rows = _read(Path(data), (text, label), bad_rows)
     bad_rows.summarize()
     check_given(rows, data)
+    if "train" in rows:
+        rows |= _without_scored(rows, data)
     train = rows.pop("train", None)
     others = {split: _dataset(rows[split]) for split in rows}
     return _complete(train, others, data, fractions, split_seed) if train else Splits(**others)
+
+
+def _without_scored(rows: dict[str, Rows], where: str) -> dict[str, Rows]:
+    """Parts the training rows into those to train on and those whose text is one of validation or test."""
+    texts = {split: {grouping.normalized(text) for text, _ in part} for split, part in rows.items()}
+    validation, test = texts.get("validation", set()), texts.get("test", set())
+    if validation & test:
+        logger.warning("%s: %d texts of validation are in test too", where, len(validation & test))
+    scored = validation | test
+    parts: dict[str, Rows] = {"train": [], "left_out": []}
+    for row in rows["train"]:
+        parts["left_out" if grouping.normalized(row[0]) in scored else "train"].append(row)
+    if not parts["train"]:
+        raise UserError(f"{where}: no text is left to train on; all of them are in the validation or test part too")
+    if not parts["left_out"]:
+        return {}
+    logger.info("%s: %d texts of validation or test are left out of training", where, len(parts["left_out"]))
+    return parts
 
 
 def _read(path: Path, columns: tuple[Column, Column], bad_rows: BadRows) -> dict[str, Rows]:

@@ -63,6 +63,21 @@ def test_a_folder_of_tables_keeps_its_own_splits(tmp_path):
     assert sizes(sentiment.load(tmp_path)) == [40, 2, 1]
 
 
+def test_training_texts_that_validation_or_test_have_too_are_left_out(tmp_path, caplog):
+    caplog.set_level("INFO")
+    table(tmp_path / "train.csv")
+    (tmp_path / "dev.csv").write_text("text,label\nTrain text number 1!,neg\nfine,pos\n")
+    (tmp_path / "test.csv").write_text("text,label\ntrain text number 2,pos\nFine.,pos\n")
+    splits = sentiment.load(tmp_path)
+    assert sizes(splits) == [38, 2, 2]
+    assert rows(splits.left_out) == [("train text number 1", "neg"), ("train text number 2", "pos")]
+    assert "2 texts of validation or test are left out of training" in caplog.text
+    assert "1 texts of validation are in test too" in caplog.text
+    (tmp_path / "test.csv").write_text((tmp_path / "train.csv").read_text())
+    with pytest.raises(UserError, match="no text is left to train on"):
+        sentiment.load(tmp_path)
+
+
 @pytest.mark.parametrize("kind", ["folder", "tar", "tar.gz"])
 def test_class_folders(tmp_path, kind):
     root = tmp_path / "aclImdb"
@@ -221,7 +236,7 @@ def test_tfds_keys_and_names_that_do_not_fit(tfds_folder):
 @pytest.mark.skipif(not (SHARED / "sst2").is_dir(), reason=f"no {SHARED}; set KERAS_APPS_SHARED_DATA")
 def test_sst2_folder():
     splits = sentiment.load(SHARED / "sst2", test_fraction=0)
-    assert sizes(splits) == [67349, 872, None]
+    assert sizes(splits) == [67344, 872, None] and int(splits.left_out.cardinality()) == 5
     assert {label for _, label in rows(splits.validation)} == {"0", "1"}
 
 
