@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,6 +10,9 @@ import tensorflow as tf
 
 RANKED = 100
 """Sentences among which R-precision looks for a picture's own."""
+
+# Equal sentences score no more than that apart by rounding, in whichever batches they were embedded.
+_TIE = 1e-5
 
 
 def pair_distance(true: tf.Tensor, made: tf.Tensor) -> tf.Tensor:
@@ -37,9 +41,9 @@ def r_precision(
     """Whether each picture is nearer to its own sentence than to other ones (Xu 2018, AttnGAN, with R = 1).
 
     Args:
-        pictures: `<float>[n, units]`, their embeddings.
+        pictures: `<float>[n, units]`, their embeddings, of length about 1.
         sentences: `<float>[n, units]`, those of the sentences.
-        texts: the sentences; of those that are alike only one's own is looked at.
+        texts: the sentences; of those with the same words in any case only one's own is looked at.
         ranked: sentences among which is a picture's own; the others are drawn, or all where there are not so many.
         seed: of the draw.
 
@@ -47,10 +51,12 @@ def r_precision(
         `<bool>[n]`; a tie counts as wrong.
     """
     rng = np.random.default_rng(seed)
-    _, first, kind = np.unique(np.asarray(texts), return_index=True, return_inverse=True)
+    words = [" ".join(re.findall(r"\w+", text.casefold())) for text in texts]
+    _, first, kind = np.unique(words, return_index=True, return_inverse=True)
     hits = np.empty(len(texts), bool)
     for index, picture in enumerate(pictures):
         others = np.delete(first, kind[index])
         others = rng.choice(others, min(ranked - 1, len(others)), replace=False)
-        hits[index] = np.all(sentences[others] @ picture < sentences[index] @ picture)
+        scores = sentences @ picture
+        hits[index] = np.all(scores[others] < scores[index] - _TIE)
     return hits

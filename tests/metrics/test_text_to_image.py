@@ -17,6 +17,11 @@ def test_precision_of_retrieval_is_that_of_brute_force():
     twice = np.repeat(np.eye(2), 2, axis=0)
     assert r_precision(twice, twice, ["a", "a", "b", "b"]).all()
     assert not r_precision(np.ones((2, 3)), np.ones((2, 3)), ["a", "b"]).any()
+    one = np.repeat(rng.normal(size=(1, 256)) / 16, 50, axis=0).astype(np.float32)
+    looks = (rng.normal(size=(50, 256)) / 16).astype(np.float32)
+    assert not r_precision(looks, one, texts + [f"other {index}" for index in range(20)]).any()
+    # Nor is the same sentence in another spelling.
+    assert r_precision(twice, twice, ["A dog.", "a dog", "a cat", "a  Cat!"]).all()
     among = np.mean([r_precision(pictures, sentences, texts, ranked=2, seed=seed) for seed in range(40)])
     brute = np.mean([scores[i, j] < scores[i, i] for i, j in itertools.permutations(range(30), 2)])
     assert abs(among - brute) < 0.05
