@@ -125,10 +125,7 @@ def precision_recall(real: np.ndarray, fake: np.ndarray, k: int = 5) -> tuple[fl
         UserError: where a set has not more than k examples, or the sets are of unlike units.
     """
     real, fake = _checked(real, fake, k + 1)
-    distances = euclidean_distances(real, fake)
-    precision = (distances <= _radii(real, k)[:, None]).any(0).mean()
-    recall = (distances <= _radii(fake, k)[None]).any(1).mean()
-    return float(precision), float(recall)
+    return float(_inside(real, fake, k).any(0).mean()), float(_inside(fake, real, k).any(0).mean())
 
 
 def density_coverage(real: np.ndarray, fake: np.ndarray, k: int = 5) -> tuple[float, float]:
@@ -150,7 +147,7 @@ def density_coverage(real: np.ndarray, fake: np.ndarray, k: int = 5) -> tuple[fl
         UserError: where a set has not more than k examples, or the sets are of unlike units.
     """
     real, fake = _checked(real, fake, k + 1)
-    inside = euclidean_distances(real, fake) <= _radii(real, k)[:, None]
+    inside = _inside(real, fake, k)
     return float(inside.sum(0).mean() / k), float(inside.any(1).mean())
 
 
@@ -169,6 +166,9 @@ def _polynomial(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return (x @ y.T / x.shape[1] + 1) ** 3
 
 
-def _radii(features: np.ndarray, k: int) -> np.ndarray:
-    """The distance of each to its k-th nearest neighbour, itself not counted."""
-    return np.partition(euclidean_distances(features), k, axis=1)[:, k]
+def _inside(centres: np.ndarray, others: np.ndarray, k: int) -> np.ndarray:
+    """Which others are in each ball, `<bool>[centres, others]`: it reaches the k-th nearest of the other centres."""
+    radii = np.partition(euclidean_distances(centres), k, axis=1)[:, k]
+    # The distance of equal rows is the root of a rounding error, some 1e-8 of their length, and the radius may be 0.
+    rounding = 1e-6 * np.linalg.norm(centres, axis=1)
+    return euclidean_distances(centres, others) <= (radii + rounding)[:, None]

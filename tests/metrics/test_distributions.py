@@ -92,6 +92,13 @@ def test_neighbourhoods_are_those_of_brute_force():
     assert density_coverage(REAL, FAKE, k) == pytest.approx((np.sum(inside) / (k * 30), np.any(inside, 1).mean()))
 
 
+def test_copies_are_inside_even_where_the_balls_have_no_size():
+    for _ in range(20):
+        real = np.repeat(RANDOM.normal(size=(10, 64)), 6, axis=0)
+        assert precision_recall(real, real[::6]) == (1, 1)
+        assert density_coverage(real, real[::6]) == (6 / 5, 1)
+
+
 def test_one_distribution_has_the_values_that_are_expected():
     real, fake = RANDOM.normal(size=(2, 500, 4))
     density, coverage = density_coverage(real, fake)
