@@ -26,6 +26,8 @@ _MAX_SHARING = 60
 _TOPIC_SCORE = 1.4
 # Topics chain through actors and places; without a cap half of the reviews end in one group.
 _MAX_GROUP = 60
+# Rows of a class to a part; where there are fewer, they don't add up to the part's size by themselves.
+_FEW = 10
 _SHINGLE = 5
 _SAME_SHINGLES = 0.5
 _MAX_PAIRS = 20_000_000
@@ -56,6 +58,10 @@ def split_groups(
     np.add.at(sizes, (group_of, class_of), 1)
     parts = ["train", *fractions]
     share = np.array([1 - sum(fractions.values()), *fractions.values()])[:, None]
+    few = share.min() * len(group_of) < _FEW * len(classes)
+    if few:
+        # Rounded class by class a part may come out empty or twice its size, which then counts as much as all classes.
+        sizes = np.column_stack([sizes, len(classes) * sizes.sum(1)])
     target = np.maximum(share * sizes.sum(0), 1e-9)
     counts = np.zeros_like(target)
     part_of = np.zeros(len(sizes), int)
@@ -66,14 +72,27 @@ def split_groups(
         size = sizes[index]
         # What the squared distance from the target, relative to it, would grow by.
         growth = ((2 * (counts - target) + size) * size / target).sum(1)
-        part_of[index] = np.argmin(growth)
+        # A class that the model doesn't know can't be scored.
+        is_first = few and size[counts[0] == 0].any()
+        part_of[index] = 0 if is_first else np.argmin(growth)
         counts[part_of[index]] += size
     for part in range(1, len(parts)):
         in_train = order[part_of[order] == 0]
         if not (part_of == part).any() and len(in_train) > 1:
             part_of[in_train[-1]] = part
     rows = rng.permutation(len(group_of))
-    return {name: rows[part_of[group_of[rows]] == part].tolist() for part, name in enumerate(parts)}
+    dealt = {name: rows[part_of[group_of[rows]] == part].tolist() for part, name in enumerate(parts)}
+    for name, fraction in fractions.items():
+        if 0 < len(dealt[name]) < fraction * len(rows) / 2:
+            logger.warning(
+                "the %s part has %d of %d rows, less than half of its fraction %g: rows that belong together are many, "
+                "or classes small",
+                name,
+                len(dealt[name]),
+                len(rows),
+                fraction,
+            )
+    return dealt
 
 
 def group(texts: Sequence[str]) -> np.ndarray:
@@ -89,17 +108,19 @@ def group(texts: Sequence[str]) -> np.ndarray:
     tokens = _Tokens([texts[index] for index in first])
 
     doc, shingle = tokens.shingles()
-    left, right, shared = _sharing(doc, shingle, count, lambda sharing: 1.0)
     lengths = np.bincount(doc, minlength=count)
-    near = shared >= _SAME_SHINGLES * np.minimum(lengths[left], lengths[right])
-    links = [left[near], right[near]]
+    links = []
+    for left, right, shared in (_sharing(doc, shingle, count, lambda sharing: 1.0), _neighbours(doc, shingle, count)):
+        near = np.flatnonzero(shared >= _SAME_SHINGLES * np.minimum(lengths[left], lengths[right]))
+        links.append((left[near], right[near], np.full(len(near), count)))
 
     left, right, shared = _sharing(*tokens.names(), count, lambda sharing: 1 - math.log(sharing, count))
     topic = np.flatnonzero(shared >= _TOPIC_SCORE)
     topic = topic[np.argsort(-shared[topic], kind="stable")]
-    links = [np.concatenate(ends) for ends in zip(links, (left[topic], right[topic]), strict=True)]
+    links.append((left[topic], right[topic], np.full(len(topic), min(_MAX_GROUP, max(2, count // 10)))))
 
-    merged = merge(*links, count, min(_MAX_GROUP, max(2, count // 10)))
+    left, right, largest = map(np.concatenate, zip(*links, strict=True))
+    merged = merge(left, right, count, largest)
     took = time.monotonic() - started
     logger.info("found %d groups in %d texts in %.1f s", len(set(merged.tolist())), len(texts), took)
     return merged[group_of]
@@ -110,7 +131,7 @@ def tied(ties: Sequence[Collection[Hashable]]) -> list[int]:
     first: dict[Hashable, int] = {}
     links = [(first.setdefault(tie, index), index) for index, some in enumerate(ties) for tie in some]
     left, right = np.array(links, int).reshape(-1, 2).T
-    return merge(left, right, len(ties), len(ties)).tolist()
+    return merge(left, right, len(ties), np.full(len(left), len(ties))).tolist()
 
 
 def normalized(text: str) -> str:
@@ -202,8 +223,18 @@ def _sharing(
     return key // count, key % count, np.bincount(inverse, np.concatenate(weights), minlength=len(key))
 
 
-def merge(left: np.ndarray, right: np.ndarray, count: int, largest: int) -> np.ndarray:
-    """Joins rows along the links, the first ones first, to groups of at most `largest`; returns each row's group."""
+def _neighbours(doc: np.ndarray, feature: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns the pairs of texts that stand next to each other among those with a feature, and how many such it has.
+
+    However many share a feature, they make few pairs; and what is alike throughout is so from neighbour to neighbour.
+    """
+    same = feature[1:] == feature[:-1]
+    key, shared = np.unique(doc[:-1][same].astype(np.int64) * count + doc[1:][same], return_counts=True)
+    return key // count, key % count, shared
+
+
+def merge(left: np.ndarray, right: np.ndarray, count: int, largest: np.ndarray) -> np.ndarray:
+    """Joins rows along the links, the first ones first, unless to more than a link's `largest`; returns the groups."""
     parent = list(range(count))
     size = [1] * count
 
@@ -213,9 +244,9 @@ def merge(left: np.ndarray, right: np.ndarray, count: int, largest: int) -> np.n
             index = parent[index]
         return index
 
-    for one, other in zip(left.tolist(), right.tolist(), strict=True):
+    for one, other, most in zip(left.tolist(), right.tolist(), largest.tolist(), strict=True):
         one, other = root(one), root(other)
-        if one != other and size[one] + size[other] <= largest:
+        if one != other and size[one] + size[other] <= most:
             parent[other] = one
             size[one] += size[other]
     return np.array([root(index) for index in range(count)], int)

@@ -57,6 +57,14 @@ def test_duplicates_and_near_duplicates_are_together():
     assert len(set(groups)) == 62
 
 
+@pytest.mark.parametrize("count, variants", [(5, 20), (4, 150)])
+def test_near_duplicates_are_together_however_many(count, variants):
+    rng = random.Random(3)
+    texts = [" ".join(rng.choices([f"word{i}" for i in range(999)], k=30)) for _ in range(count)]
+    groups = group([f"{text} new{i}" for text in texts for i in range(variants)]).reshape(count, variants)
+    assert (groups == groups[:, :1]).all() and len(set(groups[:, 0])) == count
+
+
 def test_a_phrase_and_the_sentence_it_is_from_are_together():
     sentence = "a gentle unhurried comedy about two brothers who inherit a hotel nobody wants"
     groups = group(
@@ -103,6 +111,19 @@ def test_the_split_is_drawn_by_the_seed(films):
 def test_small_data_still_gets_every_part():
     parts = split_groups(range(5), list("ababa"), {"validation": 0.1, "test": 0.1}, seed=0)
     assert [len(parts[name]) for name in ("train", "validation", "test")] == [3, 1, 1]
+
+
+@pytest.mark.parametrize("rows", [2, 4, 5, 15])
+def test_many_classes_of_few_rows_still_get_their_fractions(rows):
+    labels = [str(index // rows) for index in range(200 * rows)]
+    parts = split_groups(range(len(labels)), labels, {"validation": 0.1, "test": 0.1}, seed=0)
+    assert [len(part) for part in parts.values()] == pytest.approx([160 * rows, 20 * rows, 20 * rows], rel=0.05)
+    assert {labels[row] for row in parts["train"]} == set(labels)
+
+
+def test_a_part_far_below_its_fraction_is_warned_of(caplog):
+    split_groups([0] * 90 + list(range(1, 11)), ["a"] * 100, {"test": 0.3}, seed=0)
+    assert "the test part has 10 of 100 rows, less than half of its fraction 0.3" in caplog.text
 
 
 def test_one_group_is_not_torn():
