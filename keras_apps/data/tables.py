@@ -31,6 +31,7 @@ SOURCE_NAMES = ("source", "src", "source_text", "source_sentence")
 CAPTION_NAMES = ("caption", "captions", "captions/text", "text", "sentence", "comment", "description")
 MAX_BYTES = 8 * 2**30
 MAX_FIELD = 2**24
+_PART_NAMES = ("split", "set", "partition", "subset")
 _REPORTED = 5
 _HEADER_ROWS = 100
 
@@ -143,13 +144,25 @@ def read_table(
         raise UserError(f"{name}: not a table; its name must end in {', '.join(FORMATS)}, with or without .gz")
     lines = read_lines(source, name)
     if optional_header and read is _tsv_records:
-        first = next(lines)
-        lines = itertools.chain([first], lines)
-        if not _is_header(name, columns, first):
+        start = []
+        for line in lines:
+            start.append(line)
+            if line.strip():
+                break
+        lines = itertools.chain(start, lines)
+        if not _is_header(name, columns, start[-1]):
             read = functools.partial(_bare_records, [column.names[0] for column in columns])
     header, records = read(name, lines, bad_rows)
     columns = columns(header, name) if callable(columns) else columns
     keys = [column.choose(header, name) for column in columns]
+    for column in header:
+        if column.strip().lower() in _PART_NAMES and column not in keys:
+            logger.warning(
+                "%s: the column %s is passed over and all rows are read; to part them, put them into files named "
+                "train, validation and test",
+                name,
+                _short(column),
+            )
     for line, record in records:
         values = tuple(_as_text(record.get(key)) or "" for key in keys)
         cells = zip(columns, keys, values, strict=True)
@@ -171,7 +184,7 @@ def read_lines(source: str | os.PathLike | BinaryIO, name: str | None = None) ->
         name: what to call the file in messages.
 
     Raises:
-        UserError: if the file can't be read, is empty, or has a line of monstrous length.
+        UserError: if the file can't be read, is empty, has other line ends, or a line of monstrous length.
     """
     name = os.fspath(source) if name is None else name
     try:
@@ -199,6 +212,8 @@ def _lines(name: str, file: BinaryIO) -> Iterator[str]:
         if number == 1:
             if line.startswith((b"\xff\xfe", b"\xfe\xff")):
                 raise UserError(f"{name}: the file is UTF-16; save it as UTF-8")
+            if b"\r" in line.rstrip(b"\r\n"):
+                raise UserError(f"{name}: the lines end in carriage returns alone; save it with line feeds")
             line = line.removeprefix(b"\xef\xbb\xbf")
         yield line.decode("utf-8", "surrogateescape")
 
@@ -261,7 +276,7 @@ def _delimited(
     name: str, reader: Iterator[list[str]], bad_rows: BadRows
 ) -> tuple[list[str], Iterator[tuple[int, dict[str, str]]]]:
     try:
-        header = next(filter(None, reader), [])
+        header = next((row for row in reader if any(map(str.strip, row))), [])
     except csv.Error as error:
         raise UserError(f"{name}:1: the header can't be read: {error}") from error
 

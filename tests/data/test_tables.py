@@ -54,6 +54,21 @@ def test_line_numbers_stay_true_after_quoted_newlines_and_blank_lines(tmp_path):
         list(read_table(path, (TEXT, LABEL), BadRows(0)))
 
 
+@pytest.mark.parametrize("blank", ["\n", "\r\n\n", " \n", "{0}\n"])
+@pytest.mark.parametrize("name, tab", [("a.csv", ","), ("a.tsv", "\t")])
+def test_blank_lines_before_the_header_do_not_hide_it(tmp_path, name, tab, blank):
+    path = write(tmp_path / name, blank.format(tab) + f"label{tab}text\nneg{tab}bad\n")
+    last = 2 + blank.count("\n")
+    assert list(read_table(path, (TEXT, LABEL), BadRows(0), optional_header=True)) == [(last, ("bad", "neg"))]
+
+
+def test_a_column_of_parts_is_warned_of_unless_it_is_read(tmp_path, caplog):
+    path = write(tmp_path / "a.csv", "text,Split,label\na,test,x\nb,train,y\n")
+    assert len(read(path, label=Column((), "--label_key", "split"))[0]) == 2 and not caplog.messages
+    assert len(read(path)[0]) == 2
+    assert len(caplog.messages) == 1 and "is passed over and all rows are read" in caplog.text
+
+
 def test_a_stray_quote_in_tsv_is_a_character(tmp_path):
     path = write(tmp_path / "a.tsv", 'text\tlabel\n"good\t1\nbad "\t0\n')
     assert read(path)[0] == [(2, ('"good', "1")), (3, ('bad "', "0"))]
@@ -156,6 +171,8 @@ def test_a_missing_first_value_does_not_hide_a_json_column(tmp_path):
         ("a.csv", b"", "empty"),
         ("a.jsonl.gz", b"", "empty"),
         ("a.csv", "text,label\na,b\n".encode("utf-16"), "UTF-16"),
+        ("a.csv", b"text,label\ra,b\r", "carriage returns alone"),
+        ("a.tsv", b"text\tlabel\ra\tb\r", "carriage returns alone"),
         ("a.xlsx", b"PK", "not a table"),
     ],
 )

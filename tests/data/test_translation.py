@@ -60,6 +60,13 @@ def test_a_moses_prefix_is_carved_by_fractions_and_seed(tmp_path, ending):
     assert sorted(rows(back.train)) == sorted((german, english) for english, german in pairs)
 
 
+def test_moses_files_with_carriage_returns_alone_are_refused(tmp_path):
+    for language in ("en", "de"):
+        (tmp_path / f"a.{language}").write_bytes(b"".join(b"line %d\r" % i for i in range(40)))
+    with pytest.raises(UserError, match=r"a\.en: the lines end in carriage returns alone"):
+        translation.load(tmp_path / "a", **TO_GERMAN)
+
+
 @pytest.mark.parametrize("kind", ["folder", "tar", "tar.gz"])
 def test_a_folder_of_moses_files(tmp_path, kind, caplog):
     root = tmp_path / "corpus"
