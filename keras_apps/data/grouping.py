@@ -27,7 +27,7 @@ _TOPIC_SCORE = 1.4
 # Topics chain through actors and places; without a cap half of the reviews end in one group.
 _MAX_GROUP = 60
 # Rows of a class to a part; where there are fewer, they don't add up to the part's size by themselves.
-_FEW = 10
+_FEW = 2
 _SHINGLE = 5
 _SAME_SHINGLES = 0.5
 _MAX_PAIRS = 20_000_000
