@@ -75,29 +75,25 @@ def load(
     rows = _read(Path(data), (text, label), bad_rows)
     bad_rows.summarize()
     check_given(rows, data)
-    if "train" in rows:
-        rows |= _without_scored(rows, data)
+    rows = _without_scored(rows, data)
     train = rows.pop("train", None)
     others = {split: _dataset(rows[split]) for split in rows}
     return _complete(train, others, data, fractions, split_seed) if train else Splits(**others)
 
 
 def _without_scored(rows: dict[str, Rows], where: str) -> dict[str, Rows]:
-    """Parts the training rows into those to train on and those whose text is one of validation or test."""
+    """Moves training rows whose text is one of validation or test to `left_out`; of all, there is no `train` then."""
     texts = {split: {grouping.normalized(text) for text, _ in part} for split, part in rows.items()}
     validation, test = texts.get("validation", set()), texts.get("test", set())
     if validation & test:
         logger.warning("%s: %d texts of validation are in test too", where, len(validation & test))
     scored = validation | test
     parts: dict[str, Rows] = {"train": [], "left_out": []}
-    for row in rows["train"]:
+    for row in rows.get("train", []):
         parts["left_out" if grouping.normalized(row[0]) in scored else "train"].append(row)
-    if not parts["train"]:
-        raise UserError(f"{where}: no text is left to train on; all of them are in the validation or test part too")
-    if not parts["left_out"]:
-        return {}
-    logger.info("%s: %d texts of validation or test are left out of training", where, len(parts["left_out"]))
-    return parts
+    if parts["left_out"]:
+        logger.info("%s: %d texts of validation or test are left out of training", where, len(parts["left_out"]))
+    return {split: part for split, part in (rows | parts).items() if part}
 
 
 def _read(path: Path, columns: tuple[Column, Column], bad_rows: BadRows) -> dict[str, Rows]:

@@ -74,8 +74,8 @@ def test_training_texts_that_validation_or_test_have_too_are_left_out(tmp_path, 
     assert "2 texts of validation or test are left out of training" in caplog.text
     assert "1 texts of validation are in test too" in caplog.text
     (tmp_path / "test.csv").write_text((tmp_path / "train.csv").read_text())
-    with pytest.raises(UserError, match="no text is left to train on"):
-        sentiment.load(tmp_path)
+    # What is only to be measured can be.
+    assert sizes(sentiment.load(tmp_path)) == [None, 2, 40]
 
 
 @pytest.mark.parametrize("kind", ["folder", "tar", "tar.gz"])
