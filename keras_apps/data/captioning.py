@@ -35,7 +35,7 @@ from keras_apps.data.pictures import (
     find_pictures,
 )
 from keras_apps.data.splits import Splits, check_fractions
-from keras_apps.data.tables import CAPTION_NAMES, BadRows, Column, read_lines, read_table
+from keras_apps.data.tables import CAPTION_NAMES, BadRows, Column, is_utf8, read_lines, read_table
 from keras_apps.data.tfds_source import prepared
 from keras_apps.errors import UserError
 
@@ -196,7 +196,7 @@ def _token_entries(folder: Folder, tokens: str, bad_rows: BadRows) -> Iterator[_
     for number, line in enumerate(lines, 1):
         picture, _, caption = line.strip().partition("\t")
         picture = picture.rpartition("#")[0]
-        if not picture or not caption.strip() or not _is_utf8(line):
+        if not picture or not caption.strip() or not is_utf8(line):
             bad_rows.add(f"{where}:{number}", "not `picture#number<TAB>caption` in UTF-8")
         elif lists and picture not in split_of:
             unlisted.add(picture)
@@ -229,15 +229,7 @@ def _karpathy_entries(file: BinaryIO, where: str, bad_rows: BadRows) -> Iterator
         except (KeyError, TypeError, AttributeError):
             bad_rows.add(at, "`filename`, `split` and `sentences` with `raw` are wanted")
             continue
-        yield _Entry(split, picture, [caption for caption in captions if caption and _is_utf8(caption)], at)
-
-
-def _is_utf8(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+        yield _Entry(split, picture, [caption for caption in captions if caption and is_utf8(caption)], at)
 
 
 def _placed(entries: Sequence[_Entry], folder: Folder, bad_rows: BadRows) -> dict[tuple[str, str], list[str]]:

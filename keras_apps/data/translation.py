@@ -18,7 +18,7 @@ import tensorflow as tf
 from keras_apps.data import demo_translation, grouping
 from keras_apps.data.folders import SPLITS, Folder, split_files, split_tables
 from keras_apps.data.splits import Splits, check_carved, check_fractions, check_given
-from keras_apps.data.tables import SOURCE_NAMES, BadRows, Column, read_lines, read_table, table_format
+from keras_apps.data.tables import SOURCE_NAMES, BadRows, Column, is_utf8, read_lines, read_table, table_format
 from keras_apps.data.tfds_source import prepared
 from keras_apps.errors import UserError
 
@@ -194,11 +194,7 @@ def _paired(sides: Sequence[tuple[str, list[str]]], bad_rows: BadRows) -> Rows:
 def _problem(text: str) -> str | None:
     if not text:
         return "it is empty"
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return "it is not UTF-8"
-    return None
+    return None if is_utf8(text) else "it is not UTF-8"
 
 
 def _read_tfds(name: str, source_key: str | None, target_key: str | None, bad_rows: BadRows) -> dict[str, Rows]:
