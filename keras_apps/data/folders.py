@@ -64,14 +64,17 @@ class Folder:
                 elif is_file and _is_shown(PurePosixPath(name)):
                     self._at[name] = at
             names = list(self._at)
-        deep = [name for name in names if len(PurePosixPath(name).parts) > MAX_DEPTH]
+        self.names: list[str] = []
+        deep = []
+        for name in names:
+            if len(PurePosixPath(name).parts) > MAX_DEPTH:
+                deep.append(name)
+            elif is_utf8(name):
+                self.names.append(name)
+            else:
+                bad_rows.add(f"{self.path}/{name}", "its name is not UTF-8")
         if deep:
             logger.warning("%s: what lies in more than %d folders is left out: %s", self.path, MAX_DEPTH - 1, deep[0])
-        self.names = [name for name in names if len(PurePosixPath(name).parts) <= MAX_DEPTH]
-        for name in self.names:
-            if not is_utf8(name):
-                bad_rows.add(f"{self.path}/{name}", "its name is not UTF-8")
-        self.names = [name for name in self.names if is_utf8(name)]
 
     @staticmethod
     def is_one(path: str | os.PathLike) -> bool:

@@ -83,14 +83,15 @@ def load(
 
 def _without_scored(rows: dict[str, Rows], where: str) -> dict[str, Rows]:
     """Moves training rows whose text is one of validation or test to `left_out`; of all, there is no `train` then."""
-    texts = {split: {grouping.normalized(text) for text, _ in part} for split, part in rows.items()}
-    validation, test = texts.get("validation", set()), texts.get("test", set())
+    validation, test = (
+        {grouping.normalized(text) for text, _ in rows.get(split, ())} for split in ("validation", "test")
+    )
     if validation & test:
         logger.warning("%s: %d texts of validation are in test too", where, len(validation & test))
     scored = validation | test
     parts: dict[str, Rows] = {"train": [], "left_out": []}
     for row in rows.get("train", []):
-        parts["left_out" if grouping.normalized(row[0]) in scored else "train"].append(row)
+        parts["left_out" if scored and grouping.normalized(row[0]) in scored else "train"].append(row)
     if parts["left_out"]:
         logger.info("%s: %d texts of validation or test are left out of training", where, len(parts["left_out"]))
     return {split: part for split, part in (rows | parts).items() if part}
