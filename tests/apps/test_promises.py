@@ -312,7 +312,7 @@ def fit(app, task, run_dir, **options):
 
 def tune(app, task, parent, run_dir):
     """On other examples, with noise, in mixed precision."""
-    other = Splits(train=task.examples(100, 100 + task.few).repeat(128 // task.few))
+    other = Splits(train=task.examples(100, 100 + task.few).repeat(32 // task.few))
     config = TrainingConfig(epochs=2, batch_size=16, precision="mixed_bfloat16")
     model = dict.fromkeys(task.noise, 0.1)
     return train(app.model_class(), other, run_dir, model=model, compile=task.compile, config=config, init_from=parent)

@@ -248,7 +248,9 @@ def test_pictures_of_other_sizes_and_modes_are_read(trained):
     white = png(np.full((40, 30, 3), 255, np.uint8))
     embedded = trained.serve("embed", image_bytes=[wide, transparent, white])["embedding"].numpy()
     assert np.isfinite(embedded).all()
-    np.testing.assert_array_equal(embedded[1], embedded[2])
+    # Not to the last bit: where a row is in its batch decides on some CPUs in which order its products are summed.
+    np.testing.assert_allclose(embedded[1], embedded[2], atol=1e-6)
+    assert np.abs(embedded[0] - embedded[2]).max() > 1e-3
 
 
 def test_colours_count_where_there_are_some():
