@@ -52,7 +52,7 @@ SMALL = {
     "text_to_image": "--filters 4 --discriminator_filters 4 --image_size 16",
     "face_aging": "--filters 4 --discriminator_filters 4 --observer_filters 4 --image_size 32",
     "style_transfer": "--encoder scratch --filters 4 --image_size 64 --crop_size 64 --steps 2 --scales 1",
-    "siamese": "--units 8 --image_size 24 --ways 4 --invented_alphabets 2",
+    "siamese": "--units 8 --image_size 24 --ways 4 --invented_alphabets 1",
 }
 """Of a network that is done with a step in a moment."""
 MEASURED = {
@@ -108,7 +108,7 @@ def made(tmp_path_factory):
     pictures(folder / "thousand_photos", {f"{n}.png": content for n, content in enumerate(contents)})
     for place in ("paintings", "paintings_and_photos/style", "style/style"):
         pictures(folder / place, named)
-    characters = demo_characters.invent(3, 8, 1)
+    characters = [each for each in demo_characters.invent(3, 4, 1) if each.character.number % 20 < 8]
     drawings = {
         f"{d.character.alphabet}/{d.character.number}/{d.character.number:04d}_{n:02d}.png": demo_characters.draw(d)
         for n, d in enumerate(characters)
@@ -121,8 +121,8 @@ def made(tmp_path_factory):
     with zipfile.ZipFile(folder / "all_runs.zip", "w") as archive:
         some = list(drawings.values())
         for n in range(1, 3):
-            archive.writestr(f"run01/training/class{n:02d}.png", encoded(some[20 * n]))
-            archive.writestr(f"run01/test/item{n:02d}.png", encoded(some[20 * n + 1]))
+            archive.writestr(f"run01/training/class{n:02d}.png", encoded(some[4 * n]))
+            archive.writestr(f"run01/test/item{n:02d}.png", encoded(some[4 * n + 1]))
         archive.writestr(
             "run01/class_labels.txt",
             "".join(f"run01/test/item{n:02d}.png run01/training/class{n:02d}.png\n" for n in range(1, 3)),
