@@ -46,7 +46,8 @@ def load(
 
     What is carved keeps near-duplicates and, as far as can be told, one topic on one side: else a validation score
     flatters. Where a file or folder brings its own parts, training texts that validation or test have too, case and
-    punctuation aside, are not trained on, and are the `left_out` part. Training rows come shuffled by split_seed.
+    punctuation aside, are not trained on, and those that test has are not in validation; they are the `left_out` part.
+    Training rows come shuffled by split_seed.
 
     Args:
         data: `demo`, `tfds:NAME[/CONFIG]`, or the path of a table, a folder or a .tar.
@@ -82,19 +83,27 @@ def load(
 
 
 def _without_scored(rows: dict[str, Rows], where: str) -> dict[str, Rows]:
-    """Moves training rows whose text is one of validation or test to `left_out`; of all, there is no `train` then."""
-    validation, test = (
-        {grouping.normalized(text) for text, _ in rows.get(split, ())} for split in ("validation", "test")
-    )
-    if validation & test:
-        logger.warning("%s: %d texts of validation are in test too", where, len(validation & test))
-    scored = validation | test
-    parts: dict[str, Rows] = {"train": [], "left_out": []}
-    for row in rows.get("train", []):
-        parts["left_out" if scored and grouping.normalized(row[0]) in scored else "train"].append(row)
-    if parts["left_out"]:
-        logger.info("%s: %d texts of validation or test are left out of training", where, len(parts["left_out"]))
-    return {split: part for split, part in (rows | parts).items() if part}
+    """Moves to `left_out` the training rows whose text is one of validation or test, and validation's that is of test.
+
+    Where that is all of training, there is no `train` then.
+
+    Raises:
+        UserError: where it is all of validation.
+    """
+    if len(rows) < 2:
+        return rows
+    kept: dict[str, Rows] = {"left_out": []}
+    scored: set[str] = set()
+    for split in ("test", "validation", "train"):
+        texts = [grouping.normalized(text) for text, _ in rows.get(split, ())]
+        for row, text in zip(rows.get(split, ()), texts, strict=True):
+            kept.setdefault("left_out" if text in scored else split, []).append(row)
+        scored |= set(texts)
+    if rows.get("validation") and "validation" not in kept:
+        raise UserError(f"{where}: the test split has all texts of the validation split; take one of them away")
+    if kept["left_out"]:
+        logger.info("%s: %d texts that validation or test have too are left out", where, len(kept["left_out"]))
+    return {split: part for split, part in kept.items() if part}
 
 
 def _read(path: Path, columns: tuple[Column, Column], bad_rows: BadRows) -> dict[str, Rows]:

@@ -59,9 +59,9 @@ def load(
 
     Splits are drawn by source sentence, regardless of case, white space and the punctuation around it, so that no
     source of the validation and test parts is trained on; where the data brings those parts itself, such sources are
-    taken out of training. Pairs that are repeated, too long or too unequal are not trained on either, but validation
-    and test parts are never thinned out: a score is for all that they hold. What training does without is counted in
-    the log and is the `left_out` part. Training rows come shuffled by split_seed.
+    taken out of training, and those of test out of validation. Pairs that are repeated, too long or too unequal are not
+    trained on either, but the test part is never thinned out: a score is for all that it holds. What is left out is
+    counted in the log and is the `left_out` part. Training rows come shuffled by split_seed.
 
     Args:
         data: `demo`, `tfds:NAME[/CONFIG]`, the path of a table, a folder or a .tar, or a Moses prefix.
@@ -233,8 +233,16 @@ def _complete(
 ) -> Splits:
     """Carves the splits that are missing out of the training rows, and leaves out what is not to be trained on."""
     given = {split: rows[split] for split in fractions if split in rows}
-    scored = {_normalized(source) for part in given.values() for source, _ in part}
     left_out: dict[str, Rows] = defaultdict(list)
+    if len(given) == 2:
+        tested = {_normalized(source) for source, _ in given["test"]}
+        validation, given["validation"] = given["validation"], []
+        for pair in validation:
+            is_tested = _normalized(pair[0]) in tested
+            (left_out["of validation with a source of test"] if is_tested else given["validation"]).append(pair)
+        if not given["validation"]:
+            raise UserError(f"{where}: the test split has all sources of the validation split; take one of them away")
+    scored = {_normalized(source) for split in given for source, _ in rows[split]}
     seen: set[Pair] = set()
     pool: Rows = []
     for pair in rows["train"]:
@@ -269,7 +277,7 @@ def _complete(
     datasets = {split: _dataset(part) for split, part in {**parts, "train": train}.items()}
     if left_out:
         datasets["left_out"] = _dataset([pair for pairs in left_out.values() for pair in pairs])
-        logger.info("%s: left out of training, but not of validation and test: %s", where, _counts(left_out))
+        logger.info("%s: left out: %s", where, _counts(left_out))
     logger.info("%s: %s", where, ", ".join(f"{int(part.cardinality())} {name}" for name, part in datasets.items()))
     return Splits(**datasets)
 

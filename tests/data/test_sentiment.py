@@ -63,16 +63,24 @@ def test_a_folder_of_tables_keeps_its_own_splits(tmp_path):
     assert sizes(sentiment.load(tmp_path)) == [40, 2, 1]
 
 
-def test_training_texts_that_validation_or_test_have_too_are_left_out(tmp_path, caplog):
+def test_texts_that_a_part_more_strictly_unseen_has_too_are_left_out(tmp_path, caplog):
     caplog.set_level("INFO")
     table(tmp_path / "train.csv")
     (tmp_path / "dev.csv").write_text("text,label\nTrain text number 1!,neg\nfine,pos\n")
     (tmp_path / "test.csv").write_text("text,label\ntrain text number 2,pos\nFine.,pos\n")
     splits = sentiment.load(tmp_path)
-    assert sizes(splits) == [38, 2, 2]
-    assert rows(splits.left_out) == [("train text number 1", "neg"), ("train text number 2", "pos")]
-    assert "2 texts of validation or test are left out of training" in caplog.text
-    assert "1 texts of validation are in test too" in caplog.text
+    assert sizes(splits) == [38, 1, 2]
+    assert rows(splits.validation) == [("Train text number 1!", "neg")]
+    assert rows(splits.left_out) == [
+        ("fine", "pos"),
+        ("train text number 1", "neg"),
+        ("train text number 2", "pos"),
+    ]
+    assert "3 texts that validation or test have too are left out" in caplog.text
+    (tmp_path / "test.csv").write_text("text,label\nfine,pos\ntrain text number 1,neg\n")
+    with pytest.raises(UserError, match="test split has all texts of the validation split; take one of them away"):
+        sentiment.load(tmp_path)
+    (tmp_path / "dev.csv").write_text("text,label\nnew,neg\nfine,pos\n")
     (tmp_path / "test.csv").write_text((tmp_path / "train.csv").read_text())
     # What is only to be measured can be.
     assert sizes(sentiment.load(tmp_path)) == [None, 2, 40]

@@ -153,6 +153,21 @@ def test_what_is_not_trained_on_is_counted_and_kept_aside(tmp_path, caplog):
     assert sizes(translation.load(tmp_path, max_words=30, max_ratio=8, test_fraction=0)) == [7, 4, None]
 
 
+def test_validation_has_no_source_of_a_given_test_part(tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    (tmp_path / "train.tsv").write_text("".join(f"{n}\t{n}\n" for n in "abcde"))
+    (tmp_path / "val.tsv").write_text("A!\ta\nf\tf\ng\tg\n")
+    (tmp_path / "test.tsv").write_text("b\tb\nF.\tf\n")
+    splits = translation.load(tmp_path)
+    assert rows(splits.validation) == [("A!", "a"), ("g", "g")] and rows(splits.test) == [("b", "b"), ("F.", "f")]
+    assert sorted(rows(splits.train)) == [(n, n) for n in "cde"]
+    assert sorted(rows(splits.left_out)) == [(n, n) for n in "abf"]
+    assert "1 of validation with a source of test, 2 with a source of the validation or test part" in caplog.text
+    (tmp_path / "test.tsv").write_text((tmp_path / "val.tsv").read_text())
+    with pytest.raises(UserError, match="test split has all sources of the validation split; take one of them away"):
+        translation.load(tmp_path)
+
+
 def test_malformed_rows_are_reported_by_file_and_line(tmp_path):
     (tmp_path / "train.en").write_bytes(b"one\r\ntwo\x0b2\xe2\x80\xa82\n\n caf\xe9\n\nsix\n")
     (tmp_path / "train.de").write_bytes(b"eins\n zwei \ndrei\nvier\n\n \t\n")
