@@ -33,6 +33,11 @@ def has_bfloat16_cpu() -> bool:
 
 def choose_precision(requested: str, model: type[ServableModel]) -> str:
     """The Keras dtype policy that `--precision` means for a model here."""
+    if requested == "mixed_bfloat16" and not has_gpu() and not has_bfloat16_cpu():
+        logger.warning(
+            "this CPU has no units for bfloat16: convolutions train several times as slowly in it as in float32; "
+            "leave --precision out"
+        )
     if requested != "auto":
         return requested
     if has_gpu():
