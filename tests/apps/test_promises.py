@@ -45,7 +45,8 @@ class Task:
 
     The examples are of like length, so that XLA has few shapes to compile. The request has the inputs of all signatures.
     A loss that compares the examples of a batch differs a little where each device has a batch of its own; `learned` is
-    one that falls when a `few` examples are seen again and again, or the accuracy, which rises.
+    one that falls when a `few` examples are seen again and again, or the accuracy, which rises; in so many `steps` an
+    epoch, fewer where they take long on a CPU that has no units for bfloat16.
     """
 
     model: dict
@@ -60,6 +61,7 @@ class Task:
     tolerance: float = 1e-3
     precision: str = "auto"
     few: int = 16
+    steps: int = 8
 
     def asks(self, inputs):
         return {name: self.request[name] for name in inputs}
@@ -237,6 +239,7 @@ TASKS = {
         # In bfloat16, rounding tells what is compiled from what is not; in float32 it grows for a dozen steps of Adam.
         tolerance=1e-2,
         precision="float32",
+        steps=2,
     ),
     "style_transfer": Task(
         {"method": "arbitrary", "filters": 4} | LAYERS,
@@ -249,6 +252,7 @@ TASKS = {
         precision="float32",
         # One content and one style, for the loss tells pairs apart more than it falls in a few steps.
         few=2,
+        steps=2,
     ),
     "style_transfer search": Task(
         # Adam's first steps have one length whatever the gradient, and rounding tells the sign of a small one.
@@ -262,6 +266,7 @@ TASKS = {
         "encoder_loss",
         "encoder_loss",
         precision="float32",
+        steps=2,
     ),
     "translation": Task(
         {"units": 16, "embedding_dim": 8, "vocabulary_size": 330, "beams": 2, "max_length": 24},
@@ -312,7 +317,7 @@ def fit(app, task, run_dir, **options):
 
 def tune(app, task, parent, run_dir):
     """On other examples, with noise, in mixed precision."""
-    other = Splits(train=task.examples(100, 100 + task.few).repeat(32 // task.few))
+    other = Splits(train=task.examples(100, 100 + task.few).repeat(16 * task.steps // task.few))
     config = TrainingConfig(epochs=2, batch_size=16, precision="mixed_bfloat16")
     model = dict.fromkeys(task.noise, 0.1)
     return train(app.model_class(), other, run_dir, model=model, compile=task.compile, config=config, init_from=parent)
