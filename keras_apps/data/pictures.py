@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
+import operator
 import posixpath
 from collections import defaultdict
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
@@ -18,7 +19,7 @@ import tensorflow as tf
 from keras_apps.data import grouping
 from keras_apps.data.folders import SPLITS, Folder
 from keras_apps.data.images import MAX_BYTES, check_image, read_image
-from keras_apps.data.splits import Splits, check_carved
+from keras_apps.data.splits import Splits, check_carved, leave_out_scored
 from keras_apps.data.tables import BadRows, Column
 from keras_apps.errors import UserError
 from keras_apps.layers.images import decode_image
@@ -150,16 +151,7 @@ def complete(rows: Mapping[str, Rows], where: str, fractions: Mapping[str, float
     for split, part in rows.items():
         if not part:
             raise UserError(f"{where}: there are no pictures in the {split} split that can be used")
-    kept: dict[str, Rows] = {}
-    left_out: list[Any] = []
-    scored: set[Hashable] = set()
-    for split in ("test", "validation", "train"):
-        if split in rows:
-            kept[split] = [(group, key) for group, key in rows[split] if group not in scored]
-            left_out += [key for group, key in rows[split] if group in scored]
-            scored |= {group for group, _ in rows[split]}
-    if kept.get("validation") == []:
-        raise UserError(f"{where}: the test split has all pictures of the validation split; take one of them away")
+    kept, left_out = leave_out_scored(rows, operator.itemgetter(0), where, "pictures")
     parts = {split: [key for _, key in kept[split]] for split in rows if split != "train"}
     if "train" in rows:
         pool = kept["train"]
@@ -171,7 +163,7 @@ def complete(rows: Mapping[str, Rows], where: str, fractions: Mapping[str, float
         parts = {split: [pool[index][1] for index in indices] for split, indices in dealt.items()} | parts
     if left_out:
         logger.info("%s: %d pictures that validation or test have too are left out", where, len(left_out))
-        parts["left_out"] = left_out
+        parts["left_out"] = [key for _, key in left_out]
     logger.info("%s: %s", where, ", ".join(f"{len(part)} {split}" for split, part in parts.items()))
     return parts
 

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from keras_apps.data import demo_reviews, grouping
 from keras_apps.data.folders import Folder, class_files, split_tables
-from keras_apps.data.splits import Splits, check_carved, check_fractions, check_given
+from keras_apps.data.splits import Splits, check_carved, check_fractions, check_given, leave_out_scored
 from keras_apps.data.tables import MAX_FIELD, TEXT_NAMES, BadRows, Column, read_table, table_format
 from keras_apps.data.tfds_source import prepared
 from keras_apps.errors import UserError
@@ -76,34 +76,13 @@ def load(
     rows = _read(Path(data), (text, label), bad_rows)
     bad_rows.summarize()
     check_given(rows, data)
-    rows = _without_scored(rows, data)
+    rows, left_out = leave_out_scored(rows, lambda row: grouping.normalized(row[0]), data, "texts")
     train = rows.pop("train", None)
+    if left_out:
+        logger.info("%s: %d texts that validation or test have too are left out", data, len(left_out))
+        rows["left_out"] = left_out
     others = {split: _dataset(rows[split]) for split in rows}
     return _complete(train, others, data, fractions, split_seed) if train else Splits(**others)
-
-
-def _without_scored(rows: dict[str, Rows], where: str) -> dict[str, Rows]:
-    """Moves to `left_out` the training rows whose text is one of validation or test, and validation's that is of test.
-
-    Where that is all of training, there is no `train` then.
-
-    Raises:
-        UserError: where it is all of validation.
-    """
-    if len(rows) < 2:
-        return rows
-    kept: dict[str, Rows] = {"left_out": []}
-    scored: set[str] = set()
-    for split in ("test", "validation", "train"):
-        texts = [grouping.normalized(text) for text, _ in rows.get(split, ())]
-        for row, text in zip(rows.get(split, ()), texts, strict=True):
-            kept.setdefault("left_out" if text in scored else split, []).append(row)
-        scored |= set(texts)
-    if rows.get("validation") and "validation" not in kept:
-        raise UserError(f"{where}: the test split has all texts of the validation split; take one of them away")
-    if kept["left_out"]:
-        logger.info("%s: %d texts that validation or test have too are left out", where, len(kept["left_out"]))
-    return {split: part for split, part in kept.items() if part}
 
 
 def _read(path: Path, columns: tuple[Column, Column], bad_rows: BadRows) -> dict[str, Rows]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sized
+from collections.abc import Callable, Hashable, Mapping, Sequence, Sized
+from typing import TypeVar
 
 import tensorflow as tf
 
 from keras_apps.errors import UserError
+
+Row = TypeVar("Row")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,6 +80,38 @@ def check_given(rows: Mapping[str, Sized], where: str) -> None:
     for part, part_rows in rows.items():
         if not part_rows:
             raise UserError(f"{where}: there are no rows in the {part} split")
+
+
+def leave_out_scored(
+    rows: Mapping[str, Sequence[Row]], identity: Callable[[Row], Hashable], where: str, what: str
+) -> tuple[dict[str, list[Row]], list[Row]]:
+    """Of given parts, leaves out of training what validation or test have too, and of validation what test has.
+
+    Args:
+        rows: of each part.
+        identity: of a row, the same for what is the same.
+        where: the data's name.
+        what: the rows' name.
+
+    Returns:
+        What is kept of each part, training's even where it is nothing, and what is left out.
+
+    Raises:
+        UserError: where nothing is kept of validation.
+    """
+    kept: dict[str, list[Row]] = {}
+    left_out: list[Row] = []
+    scored: set[Hashable] = set()
+    for split in ("test", "validation", "train"):
+        if split in rows:
+            identities = [identity(row) for row in rows[split]]
+            kept[split] = []
+            for row, own in zip(rows[split], identities, strict=True):
+                (left_out if own in scored else kept[split]).append(row)
+            scored.update(identities)
+    if kept.get("validation") == []:
+        raise UserError(f"{where}: the test split has all {what} of the validation split; take one of them away")
+    return kept, left_out
 
 
 def check_carved(parts: Mapping[str, Sized], where: str) -> None:

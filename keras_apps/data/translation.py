@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from keras_apps.data import demo_translation, grouping
 from keras_apps.data.folders import SPLITS, Folder, split_files, split_tables
-from keras_apps.data.splits import Splits, check_carved, check_fractions, check_given
+from keras_apps.data.splits import Splits, check_carved, check_fractions, check_given, leave_out_scored
 from keras_apps.data.tables import SOURCE_NAMES, BadRows, Column, is_utf8, read_lines, read_table, table_format
 from keras_apps.data.tfds_source import prepared
 from keras_apps.errors import UserError
@@ -233,15 +233,10 @@ def _complete(
 ) -> Splits:
     """Carves the splits that are missing out of the training rows, and leaves out what is not to be trained on."""
     given = {split: rows[split] for split in fractions if split in rows}
+    given, tested = leave_out_scored(given, lambda pair: _normalized(pair[0]), where, "sources")
     left_out: dict[str, Rows] = defaultdict(list)
-    if len(given) == 2:
-        tested = {_normalized(source) for source, _ in given["test"]}
-        validation, given["validation"] = given["validation"], []
-        for pair in validation:
-            is_tested = _normalized(pair[0]) in tested
-            (left_out["of validation with a source of test"] if is_tested else given["validation"]).append(pair)
-        if not given["validation"]:
-            raise UserError(f"{where}: the test split has all sources of the validation split; take one of them away")
+    if tested:
+        left_out["of validation with a source of test"] = tested
     scored = {_normalized(source) for split in given for source, _ in rows[split]}
     seen: set[Pair] = set()
     pool: Rows = []

@@ -1,7 +1,7 @@
 import pytest
 import tensorflow as tf
 
-from keras_apps.data.splits import Splits
+from keras_apps.data.splits import Splits, leave_out_scored
 from keras_apps.errors import UserError
 
 
@@ -20,3 +20,15 @@ def test_what_is_made_of_a_part_is_not_tuned_but_runs_in_parallel():
     made = splits.split("all").map(lambda number: number + 1, tf.data.AUTOTUNE).shuffle(42).batch(4)
     assert made.options().autotune.enabled is False
     assert sorted(made.unbatch().as_numpy_iterator()) == sorted([*range(1, 41), 1, 2])
+
+
+def test_each_part_keeps_nothing_of_a_stricter_part():
+    rows = {"train": ["a", "B", "c", "C", "d"], "validation": ["b", "D", "e"], "test": ["c", "E", "e"]}
+    kept, left_out = leave_out_scored(rows, str.lower, "letters.csv", "letters")
+    assert kept == {"train": ["a"], "validation": ["b", "D"], "test": ["c", "E", "e"]}
+    assert left_out == ["e", "B", "c", "C", "d"]
+    assert leave_out_scored({"train": ["a", "A"]}, str.lower, "letters.csv", "letters") == ({"train": ["a", "A"]}, [])
+    kept, left_out = leave_out_scored({"train": ["a"], "test": ["A", "b"]}, str.lower, "letters.csv", "letters")
+    assert kept == {"train": [], "test": ["A", "b"]} and left_out == ["a"]
+    with pytest.raises(UserError, match=r"^letters\.csv: the test split has all letters of the validation split;"):
+        leave_out_scored({"validation": ["a"], "test": ["A", "b"]}, str.lower, "letters.csv", "letters")
