@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import functools
+
 import tensorflow as tf
 
 _MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM")
 _HEADER = 64
 
 
+# Of half a thousand operations, which take longer to trace than to do: once, wherever pictures are decoded.
+@functools.partial(
+    tf.function, autograph=False, input_signature=[tf.TensorSpec([], tf.string), tf.TensorSpec([], tf.int64)]
+)
 def decode_image(image_bytes: tf.Tensor, max_pixels: int = 2**25) -> tf.Tensor:
     """Decodes a JPEG, PNG, GIF (its first frame) or BMP, whose header is read before anything else is.
 
@@ -40,7 +46,7 @@ def decode_image(image_bytes: tf.Tensor, max_pixels: int = 2**25) -> tf.Tensor:
         tf.reduce_all(size > 0) & (size[0] <= max_pixels // tf.maximum(size[1], 1)),
         tf.strings.join(
             ["the picture's header says ", tf.strings.as_string(size[0]), " x ", tf.strings.as_string(size[1])]
-            + [f" pixels; there may be 1 to {max_pixels} in all"]
+            + [" pixels; there may be 1 to ", tf.strings.as_string(max_pixels), " in all"]
         ),
     )
     with tf.control_dependencies([small]):
