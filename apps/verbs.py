@@ -89,6 +89,8 @@ class ExportFlags:
     """Folder that a server watches; the next version is written below it."""
     server_xla: bool = False
     """The server runs with XLA: warm up the compiled signatures, and start it so in docker-compose.yml."""
+    precision: Literal["own", "float32", "mixed_bfloat16"] = "own"
+    """What the export computes in; own is what the model was trained in."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -161,7 +163,7 @@ def evaluate(app: App, options: argparse.Namespace) -> None:
 
     where = options.evaluate.model or _exports(app)
     run = _run_of(where)
-    model = _changed(app.model_class().load(model_file(where)), options)
+    model = _changed(app.model_class().load(model_file(where)), _changes(options))
     data = _data_settings(options)
     own = _own_data(where)
     is_named = "data" in options.given
@@ -244,7 +246,8 @@ def export(app: App, options: argparse.Namespace) -> None:
     from keras_apps.training.fit import model_file
 
     wanted = options.export
-    model = _changed(app.model_class().load(model_file(wanted.model)), options)
+    precision = {} if wanted.precision == "own" else {"dtype": wanted.precision}
+    model = _changed(app.model_class().load(model_file(wanted.model)), _changes(options) | precision)
     own = _own_data(wanted.model)
     data = {name: _without_folders(value) for name, value in own.items()} | {"data": _name_of(own["data"])}
     path = write(model, wanted.saved_models, app.name, server_xla=wanted.server_xla, summary=app.summary, data=data)
@@ -349,8 +352,7 @@ def _changes(options: argparse.Namespace) -> dict[str, Any]:
     return {name: value for name, value in dataclasses.asdict(options.answering).items() if value is not None}
 
 
-def _changed(model: ServableModel, options: argparse.Namespace) -> ServableModel:
-    changes = _changes(options)
+def _changed(model: ServableModel, changes: dict[str, Any]) -> ServableModel:
     return model.snapshot(**changes) if changes else model
 
 

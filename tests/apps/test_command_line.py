@@ -17,6 +17,7 @@ from apps import inputs, runner, verbs
 from apps.command_line import all_apps
 from keras_apps.data import tables
 from keras_apps.errors import UserError
+from keras_apps.files import EXPORTED_MODEL
 from keras_apps.models.adversarial import AdversarialModel
 from keras_apps.training.config import TrainingConfig
 
@@ -245,6 +246,21 @@ def test_predict_answers_alike_from_wherever_the_model_is(command, demo_run, dem
     assert [answer["label"] for answer in answers] == ["pos", "neg"]
     assert answers[0]["text"] == "This is a wonderful film."
     assert answers[0]["score"] == max(answers[0]["probabilities"])
+
+
+def test_an_export_computes_in_the_precision_that_is_asked_for(command, demo_run, tmp_path):
+    import tensorflow as tf
+
+    command("sentiment", "export", "--model", demo_run, "--saved_models", tmp_path, "--precision", "mixed_bfloat16")
+    version, model_class = tmp_path / "sentiment" / "1", all_apps()["sentiment"].model_class()
+    own, exported = (model_class.load(path) for path in (demo_run / "model.keras", version / EXPORTED_MODEL))
+    assert exported.dtype_policy.name == "mixed_bfloat16"
+    for weight, expected in zip(exported.get_weights(), own.get_weights(), strict=True):
+        assert weight.dtype == expected.dtype and (weight == expected).all()
+    asked = tf.constant(["This is a wonderful film.", "It is not a wonderful film."])
+    exact = own.snapshot(dtype="float32").serve(text=asked)["probabilities"].numpy()
+    rounded = tf.saved_model.load(str(version)).signatures["serving_default"](text=asked)["probabilities"].numpy()
+    assert 0 < abs(rounded - exact).max() < 0.02
 
 
 def test_two_examples_of_one_class_are_enough_to_be_measured(command, demo_run, tmp_path, read_json):
