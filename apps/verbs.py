@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     import argparse
 
     from apps.runner import App
-    from keras_apps.models.servable import ServableModel
     from keras_apps.training.run_directory import RunDirectory
 
 SAVED_MODELS = "saved_models"
@@ -158,12 +157,11 @@ def train(app: App, options: argparse.Namespace) -> None:
 @computes
 def evaluate(app: App, options: argparse.Namespace) -> None:
     """Measure a trained model on examples it has not seen."""
-    from keras_apps.training.fit import model_file
     from keras_apps.training.run_directory import RunDirectory
 
     where = options.evaluate.model or _exports(app)
     run = _run_of(where)
-    model = _changed(app.model_class().load(model_file(where)), _changes(options))
+    model = app.model_class().load(where, **_changes(options))
     data = _data_settings(options)
     own = _own_data(where)
     is_named = "data" in options.given
@@ -243,11 +241,10 @@ def predict(app: App, options: argparse.Namespace) -> None:
 def export(app: App, options: argparse.Namespace) -> None:
     """Write the next version of a SavedModel for TensorFlow Serving."""
     from keras_apps.export.saved_model import export as write
-    from keras_apps.training.fit import model_file
 
     wanted = options.export
     precision = {} if wanted.precision == "own" else {"dtype": wanted.precision}
-    model = _changed(app.model_class().load(model_file(wanted.model)), _changes(options) | precision)
+    model = app.model_class().load(wanted.model, **_changes(options) | precision)
     own = _own_data(wanted.model)
     data = {name: _without_folders(value) for name, value in own.items()} | {"data": _name_of(own["data"])}
     path = write(model, wanted.saved_models, app.name, server_xla=wanted.server_xla, summary=app.summary, data=data)
@@ -350,10 +347,6 @@ def _are_like(own: dict[str, Any], data: dict[str, Any]) -> bool:
 def _changes(options: argparse.Namespace) -> dict[str, Any]:
     """The settings that the answering flags change."""
     return {name: value for name, value in dataclasses.asdict(options.answering).items() if value is not None}
-
-
-def _changed(model: ServableModel, changes: dict[str, Any]) -> ServableModel:
-    return model.snapshot(**changes) if changes else model
 
 
 def _read(request: dict[str, Any]) -> dict[str, Any] | UserError:

@@ -26,7 +26,6 @@ from keras_apps.data import captioning
 from keras_apps.errors import UserError
 from keras_apps.models.captioning import ImageCaptioner
 from keras_apps.training import hardware, pipeline
-from keras_apps.training.fit import model_file
 
 
 class Contender:
@@ -183,7 +182,7 @@ def main() -> None:
             print(step_table(contenders, seconds, work), end="\n\n", flush=True)
         if "export" in args.parts:
             if args.model:
-                model = ImageCaptioner.load(model_file(args.model))
+                model = ImageCaptioner.load(args.model)
                 weights = f"the weights of {args.model}, so that captions end where they end"
             else:
                 model = ImageCaptioner(**flags[0], seed=args.seed)

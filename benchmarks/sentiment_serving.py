@@ -18,7 +18,6 @@ import tensorflow as tf
 from benchmarks import timing
 from keras_apps.export.saved_model import export, xla_name
 from keras_apps.models.sentiment import SentimentClassifier
-from keras_apps.training.fit import model_file
 
 PORTABLE = "serving_default"
 COMPILED = xla_name(PORTABLE)
@@ -42,7 +41,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20, help="for each row; 20")
     args = parser.parse_args()
 
-    model = SentimentClassifier.load(model_file(args.model))
+    model = SentimentClassifier.load(args.model)
     print(timing.machine(), end="\n\n")
     with tempfile.TemporaryDirectory() as folder:
         began = timing.now()

@@ -25,7 +25,6 @@ from keras_apps.data import translation
 from keras_apps.errors import UserError
 from keras_apps.models.servable import ServableModel, Signature, Tensors
 from keras_apps.models.translation import Translator
-from keras_apps.training.fit import model_file
 
 ANSWER = "serving_default"
 
@@ -271,7 +270,7 @@ def main() -> None:
     print(timing.machine(), end="\n\n")
     splits = translation.load(**dataclasses.asdict(args.data_flags))
     if args.model:
-        model = Translator.load(model_file(args.model))
+        model = Translator.load(args.model)
         weights = f"the weights of {args.model}, so that sentences end where they end"
     else:
         if splits.train is None:

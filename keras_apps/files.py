@@ -18,7 +18,10 @@ from keras_apps.errors import UserError
 
 TEMPORARY_MARK = ".incomplete-"
 
-EXPORTED_MODEL = Path("assets.extra", "model.keras")
+MODEL = "model.keras"
+"""The file of a model in its run directory."""
+
+EXPORTED_MODEL = Path("assets.extra", MODEL)
 """Where, in an exported version, the model is for Keras."""
 
 _OF_THE_DISK = tuple(
@@ -142,6 +145,26 @@ def exported_version(path: str | os.PathLike) -> Path | None:
         return path
     versions = [p.parent for p in path.glob("*/saved_model.pb") if p.parent.name.isdigit()] if path.is_dir() else []
     return max(versions, key=lambda folder: int(folder.name), default=None)
+
+
+def model_file(where: str | os.PathLike) -> Path:
+    """The `.keras` file that a run directory, an export (its newest version) or a `.keras` path names.
+
+    Raises:
+        UserError: where there is none.
+    """
+    path = Path(where)
+    if path.suffix == ".keras":
+        if not path.is_file():
+            raise UserError(f"{path}: no such model file")
+        return path
+    if not path.is_dir():
+        raise UserError(f"{path}: no such run directory, export or .keras file")
+    version = exported_version(path)
+    for file in (path / MODEL, version and version / EXPORTED_MODEL):
+        if file and file.is_file():
+            return file
+    raise UserError(f"{path}: holds no {MODEL}; train first, or name another run directory, export or .keras file")
 
 
 def export_description(version: Path | None) -> dict[str, Any]:

@@ -237,7 +237,7 @@ def _complete(
     left_out: dict[str, Rows] = defaultdict(list)
     if tested:
         left_out["of validation with a source of test"] = tested
-    scored = {_normalized(source) for split in given for source, _ in rows[split]}
+    scored = {_normalized(source) for pairs in given.values() for source, _ in pairs}
     seen: set[Pair] = set()
     pool: Rows = []
     for pair in rows["train"]:

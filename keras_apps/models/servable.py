@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_apps.errors import UserError, brief, check_number
-from keras_apps.files import atomic_file
+from keras_apps.files import atomic_file, model_file
 
 Tensors = dict[str, tf.Tensor]
 
@@ -428,23 +428,26 @@ class ServableModel(keras.Model):
             copy.save(temporary)
 
     @classmethod
-    def load(cls, path: str | os.PathLike) -> Self:
-        """Reads a `.keras` file, with safe_mode on.
+    def load(cls, where: str | os.PathLike, **changes: Any) -> Self:
+        """Reads what was saved, with safe_mode on.
+
+        Args:
+            where: a run directory, an export (its newest version is read) or a `.keras` file.
+            **changes: settings of the model that no weight depends on, where they are to be others.
 
         Raises:
             UserError: where there is none, it is damaged, of another schema version, or of another model.
         """
+        path = model_file(where)
         try:
             model = keras.saving.load_model(path, compile=False, safe_mode=True)
         except UserError:
             raise
         except Exception as error:
-            if not os.path.exists(path):
-                raise UserError(f"{path}: no such model file") from None
             raise UserError(f"{path}: can't be read as a model ({brief(error)})") from error
         if not isinstance(model, cls):
             raise UserError(f"{path}: holds a {type(model).__name__}, not a {cls.__name__}; name a file of that app")
-        return model
+        return model.snapshot(**changes) if changes else model
 
     # Answers.
 

@@ -56,11 +56,7 @@ def open_answerer(
         return lambda inputs, signature: client.predict(name, inputs, signature)
     if version:
         return _of_saved_model(version)
-    from keras_apps.training.fit import model_file
-
-    loaded = model_class().load(model_file(model))
-    if changes:
-        loaded = loaded.snapshot(**changes)
+    loaded = model_class().load(model, **(changes or {}))
     specs = {signature: each.inputs for signature, each in loaded.signatures().items()}
     return _of_functions(lambda inputs, signature: loaded.serve(signature, **inputs), specs)
 

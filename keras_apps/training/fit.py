@@ -17,7 +17,6 @@ import tensorflow as tf
 
 from keras_apps.data.splits import Splits
 from keras_apps.errors import UserError
-from keras_apps.files import EXPORTED_MODEL, exported_version
 from keras_apps.models.servable import ServableModel
 from keras_apps.training import checkpoint as checkpoints
 from keras_apps.training import hardware, pipeline
@@ -61,7 +60,7 @@ def train(
             that it names.
         compile: arguments of the model's `compile`.
         config: how to fit.
-        init_from: a run directory or a `.keras` file whose weights to begin with.
+        init_from: a run directory, an export or a `.keras` file whose weights to begin with.
         settings: what else identifies the run (its data), kept in config.json.
 
     Returns:
@@ -175,7 +174,7 @@ def _begin(
         network = model_class(**{"seed": config.seed} | model, dtype=dtype)
         network.adapt(splits.train)
         return network
-    parent = model_class.load(model_file(init_from))
+    parent = model_class.load(init_from)
     network = model_class.from_config(parent.config_for(splits.train) | model | {"dtype": dtype})
     network.adapt(splits.train)
     copied, total = network.inherit(parent)
@@ -264,25 +263,3 @@ def _fit_phase(
 def _say(run: RunDirectory, message: str) -> None:
     logger.info(message)
     run.log(message)
-
-
-def model_file(where: str | Path) -> Path:
-    """The `.keras` file that a run directory, an export (its newest version) or a `.keras` path names.
-
-    Raises:
-        UserError: where there is none.
-    """
-    path = Path(where)
-    if path.suffix == ".keras":
-        if not path.is_file():
-            raise UserError(f"{path}: no such model file")
-        return path
-    if not path.is_dir():
-        raise UserError(f"{path}: no such run directory, export or .keras file")
-    run = RunDirectory(path)
-    if run.model_file.is_file():
-        return run.model_file
-    version = exported_version(path)
-    if version and (version / EXPORTED_MODEL).is_file():
-        return version / EXPORTED_MODEL
-    raise UserError(f"{path}: holds no model.keras; train first, or name another run directory, export or .keras file")

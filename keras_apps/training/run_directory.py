@@ -15,7 +15,7 @@ import numpy as np
 
 from keras_apps import __version__
 from keras_apps.errors import UserError
-from keras_apps.files import atomic_file, locked, remove_incomplete, writing
+from keras_apps.files import MODEL, atomic_file, locked, remove_incomplete, writing
 from keras_apps.models.servable import SCHEMA_VERSION, check_schema_version
 
 # Epochs on the sheet that shows how samples changed.
@@ -34,7 +34,7 @@ class RunDirectory:
     def __init__(self, path: str | Path):
         self.path = Path(path)
         self.config_file = self.path / "config.json"
-        self.model_file = self.path / "model.keras"
+        self.model_file = self.path / MODEL
         self.checkpoints = self.path / "checkpoints"
         self.metrics_file = self.path / "metrics.json"
         self.answers_file = self.path / "answers.jsonl"

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from keras_apps.data.splits import without_tuning
 from keras_apps.errors import UserError
-from keras_apps.files import atomic_file
+from keras_apps.files import EXPORTED_MODEL, MODEL, atomic_file
 from keras_apps.models.sentiment import SentimentClassifier
 from keras_apps.models.servable import SCHEMA_VERSION, ServableModel, Signature
 
@@ -133,6 +133,29 @@ def test_a_file_holds_everything(model, tmp_path):
     assert os.listdir(tmp_path) == ["model.keras"]
 
 
+def test_a_run_and_the_newest_of_exports_are_read_as_their_file_is(model, tmp_path):
+    changed = SentimentClassifier.from_config(model.get_config())
+    changed.head.bias.assign(changed.head.bias + 1)
+    exports = tmp_path / "exports"
+    for number, saved in (("9", model), ("10", changed)):
+        saved.save_for_inference(exports / number / EXPORTED_MODEL)
+        (exports / number / "saved_model.pb").touch()
+    model.save_for_inference(tmp_path / "run" / MODEL)
+    (tmp_path / "run" / "metrics.json").touch()
+
+    for where, same in ((tmp_path / "run", model), (exports / "9", model), (exports, changed)):
+        for ours, theirs in zip(same.weights, SentimentClassifier.load(str(where)).weights, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+
+
+def test_settings_that_no_weight_depends_on_can_be_others_where_it_is_read(model, tmp_path):
+    model.save_for_inference(tmp_path / MODEL)
+    again = SentimentClassifier.load(tmp_path, dropout=0.25, dtype="mixed_bfloat16")
+    assert (again.dropout, again.compute_dtype, model.compute_dtype) == (0.25, "bfloat16", "float32")
+    for ours, theirs in zip(model.weights, again.weights, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
 def test_a_file_holds_no_optimizer(tmp_path):
     network = SentimentClassifier(units=4, embedding_dim=4, vocabulary=["good"], class_names=["a", "b"])
     network.compile()
@@ -164,6 +187,10 @@ def test_other_schema_versions_are_refused(model, tmp_path, version, word):
 def test_what_is_no_model_is_refused_in_one_line(model, tmp_path):
     with pytest.raises(UserError, match="no such model file"):
         SentimentClassifier.load(tmp_path / "none.keras")
+    with pytest.raises(UserError, match=r"nowhere: no such run directory, export or \.keras file"):
+        SentimentClassifier.load(tmp_path / "nowhere")
+    with pytest.raises(UserError, match=r"holds no model\.keras; train first"):
+        SentimentClassifier.load(tmp_path)
     (tmp_path / "torn.keras").write_bytes(b"PK\x03\x04 torn")
     with pytest.raises(UserError, match="can't be read as a model"):
         SentimentClassifier.load(tmp_path / "torn.keras")
