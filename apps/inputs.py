@@ -7,6 +7,7 @@ import functools
 import os
 import re
 import sys
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -95,18 +96,25 @@ def check_outputs(outputs: Mapping[str, Iterable[str | os.PathLike]]) -> None:
     Raises:
         UserError: where there are such.
     """
-    asked = {os.path.realpath(picture) for picture in outputs}
+    asked = {_place(picture) for picture in outputs}
     taken: dict[str, str] = {}
     for picture, files in outputs.items():
-        for file in map(os.path.realpath, files):
-            if file in asked:
+        for file in files:
+            place = _place(file)
+            if place in asked:
                 raise UserError(f"{file}: the answer to {picture} would take its place; name another --output")
-            if file in taken:
+            if place in taken:
                 raise UserError(
-                    f"{file}: would be the answer to {taken[file]} and to {picture}; "
+                    f"{file}: would be the answer to {taken[place]} and to {picture}; "
                     "rename one of them, or ask twice with an --output each"
                 )
-            taken[file] = picture
+            taken[place] = picture
+
+
+def _place(file: str | os.PathLike) -> str:
+    """The same for what is one file: a Mac's disk takes letters, small or large, in one piece or composed, for one."""
+    place = os.path.realpath(file)
+    return unicodedata.normalize("NFC", place).casefold() if sys.platform == "darwin" else place
 
 
 def files(folder: str) -> list[str]:

@@ -107,6 +107,8 @@ class PredictFlags(inputs.TextFlags):
                 raise UserError("--steps are on the way to another picture; give --to SENTENCE or --to_seed SEED too")
         # As many as an int32 of a request holds.
         check_range(self, ("seed",) if self.to_seed is None else ("seed", "to_seed"), at_least=-(2**31), below=2**31)
+        if self.seed + self.count > 2**31:
+            raise UserError(f"--seed {self.seed} with --count {self.count} goes beyond the last seed, {2**31 - 1}")
 
     @property
     def goes(self) -> bool:

@@ -7,6 +7,7 @@ import functools
 import glob
 import json
 import re
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -150,7 +151,7 @@ def train(app: App, options: argparse.Namespace) -> None:
         sys.exit(130)
     print(
         f"trained: {where} holds model.keras, history.csv and curves.png; "
-        f"next: keras-apps {app.name} evaluate --model {where}"
+        f"next: keras-apps {app.name} evaluate --model {shlex.quote(where)}"
     )
 
 
@@ -248,7 +249,8 @@ def export(app: App, options: argparse.Namespace) -> None:
     own = _own_data(wanted.model)
     data = {name: _without_folders(value) for name, value in own.items()} | {"data": _name_of(own["data"])}
     path = write(model, wanted.saved_models, app.name, server_xla=wanted.server_xla, summary=app.summary, data=data)
-    print(f"exported: {path}; next: keras-apps {app.name} serve --saved_models {wanted.saved_models}")
+    served = shlex.quote(wanted.saved_models)
+    print(f"exported: {path}; next: keras-apps {app.name} serve --saved_models {served}")
 
 
 def serve(app: App, options: argparse.Namespace) -> None:

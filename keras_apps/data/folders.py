@@ -40,6 +40,8 @@ _MAX_READ = 2**26
 _BROKEN_ZIP = (OSError, EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError, RuntimeError)
 _LEADS_OUT = "its path leads out of the archive"
 _NOT_PLAIN = "neither a plain file nor a folder"
+_UTF8 = 0x800
+"""The flag of a zipped file whose name is in UTF-8; without it a name is read as code page 437."""
 
 
 class Folder:
@@ -227,8 +229,13 @@ def _leads_out(name: str) -> bool:
 
 
 def _zipped_name(member: zipfile.ZipInfo) -> str:
+    name = member.filename
+    if not member.flag_bits & _UTF8:
+        # The Finder writes UTF-8 and does not say so; a name that is not stays as it is.
+        with contextlib.suppress(UnicodeError):
+            name = name.encode("cp437").decode()
     # Old tools of Windows write backslashes.
-    return member.filename.replace("\\", "/").removeprefix("./")
+    return name.replace("\\", "/").removeprefix("./")
 
 
 def _refusal_of_zipped(member: zipfile.ZipInfo) -> str | None:

@@ -118,9 +118,11 @@ def _decode(content: bytes, name: str, max_pixels: int) -> tuple[np.ndarray, boo
     with _opened(content, name, max_pixels) as image:
         _load(image, name)
         orientation = _orientation(image)
-        is_plain = orientation == 1 and (
-            image.format == "PNG" or (image.format == "JPEG" and image.mode in ("L", "RGB"))
-        )
+        # Grey of 16 bits has its one transparent shade shown here; exports of before 2026-11-23 show palettes of few
+        # colours that are half transparent as if they were not.
+        is_shown_otherwise = image.mode in ("P", "I;16") and "transparency" in image.info
+        kind_is_plain = not is_shown_otherwise if image.format == "PNG" else image.mode in ("L", "RGB")
+        is_plain = orientation == 1 and image.format in ("PNG", "JPEG") and kind_is_plain
         pixels = _rgb(image)
     if orientation >= 5:
         pixels = pixels.transpose(1, 0, 2)

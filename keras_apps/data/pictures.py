@@ -7,6 +7,7 @@ import io
 import logging
 import operator
 import posixpath
+import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from multiprocessing.pool import ThreadPool
@@ -51,15 +52,18 @@ def find_pictures(folder: Folder, named: Sequence[tuple[str, str]], bad_rows: Ba
         The names in the folder; None for those that are bad rows.
     """
     by_base: dict[str, set[PurePosixPath]] = defaultdict(set)
-    for path in map(PurePosixPath, folder.names):
+    # A Mac writes accents as marks of their own, and a table most likely does not.
+    as_named = {PurePosixPath(unicodedata.normalize("NFC", name)): name for name in folder.names}
+    for path in as_named:
         by_base[path.name].add(path)
     root = f"{folder.path}/"
     keys = [(where.removeprefix(root).partition(":")[0], picture) for picture, where in named]
     matches: dict[tuple[str, str], tuple[PurePosixPath | None, int]] = {}
     claims: dict[PurePosixPath | None, set[tuple[int, PurePosixPath]]] = defaultdict(set)
     for table, picture in dict.fromkeys(keys):
-        wanted = PurePosixPath(picture.replace("\\", "/"))
-        matches[table, picture] = path, distance = _search(PurePosixPath(table), wanted, by_base.get(wanted.name, ()))
+        wanted = PurePosixPath(unicodedata.normalize("NFC", picture.replace("\\", "/")))
+        beside = PurePosixPath(unicodedata.normalize("NFC", table))
+        matches[table, picture] = path, distance = _search(beside, wanted, by_base.get(wanted.name, ()))
         claims[path].add((distance, wanted))
 
     found: list[str | None] = []
@@ -67,7 +71,7 @@ def find_pictures(folder: Folder, named: Sequence[tuple[str, str]], bad_rows: Ba
     for key, (picture, where) in zip(keys, named, strict=True):
         path, distance = matches[key]
         is_meant = path and distance == min(claims[path])[0] and (distance < _FAR or len(claims[path]) == 1)
-        found.append(str(path) if is_meant else None)
+        found.append(as_named[path] if is_meant else None)
         if found[-1] is None and key not in reported:
             reported.add(key)
             bad_rows.add(where, f"there is no picture {picture!r}, or there are several")

@@ -16,7 +16,7 @@ from keras_apps.data.folders import Folder, class_files, split_tables
 from keras_apps.data.splits import Splits, check_carved, check_fractions, check_given, leave_out_scored
 from keras_apps.data.tables import MAX_FIELD, TEXT_NAMES, BadRows, Column, read_table, table_format
 from keras_apps.data.tfds_source import prepared
-from keras_apps.errors import UserError
+from keras_apps.errors import UserError, shortened
 
 logger = logging.getLogger(__name__)
 
@@ -77,6 +77,7 @@ def load(
     bad_rows.summarize()
     check_given(rows, data)
     rows, left_out = leave_out_scored(rows, lambda row: grouping.normalized(row[0]), data, "texts")
+    _check_labels(rows, data)
     train = rows.pop("train", None)
     if left_out:
         logger.info("%s: %d texts that validation or test have too are left out", data, len(left_out))
@@ -122,6 +123,26 @@ def _read(path: Path, columns: tuple[Column, Column], bad_rows: BadRows) -> dict
         else:
             bad_rows.add(f"{path}/{name}", f"longer than {MAX_FIELD:,} bytes" if text else "empty")
     return rows
+
+
+def _check_labels(rows: dict[str, Rows], where: str) -> None:
+    """Warns of given parts with classes that training does not have.
+
+    Raises:
+        UserError: where validation has no others, so that nothing could be chosen by it.
+    """
+    if not rows.get("train"):
+        return
+    known = {label for _, label in rows["train"]}
+    for split in ("validation", "test"):
+        unknown = [label for _, label in rows.get(split, ()) if label not in known]
+        if not unknown:
+            continue
+        names = shortened(", ".join(sorted(set(unknown))), 100)
+        said = f"{where}: {len(unknown)} of the {len(rows[split])} {split} examples have a class that training has not"
+        if split == "validation" and len(unknown) == len(rows[split]):
+            raise UserError(f"{said}: {names}; training has {shortened(', '.join(sorted(known)), 100)}")
+        logger.warning("%s: %s", said, names)
 
 
 def _load_tfds(name: str, text: Column, label: Column, fractions: dict[str, float], seed: int) -> Splits:

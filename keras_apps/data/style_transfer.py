@@ -128,6 +128,8 @@ def _dealt(
         return complete(rows, f"{role}s of {where}", fractions, seed)
     everything = [key for split in rows.values() for _, key in split]
     if role == "content":
+        if rows.keys() == {"train"} and any(fractions.values()):
+            logger.info("contents of %s: %d, too few to hold any back", where, len(everything))
         return {part: [key for _, key in some] for part, some in rows.items()}
     logger.info("%ss of %s: %d, in every part", role, where, len(everything))
     return {"train": everything}

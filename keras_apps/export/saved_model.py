@@ -17,6 +17,7 @@ from keras_apps.export.readme import write_readme
 from keras_apps.export.server_files import write_batching_params, write_server_files
 from keras_apps.export.warmup import write_warmup
 from keras_apps.files import EXPORTED_MODEL, atomic_directory, remove_incomplete, writing
+from keras_apps.layers.recurrent import avoid_cudnn
 from keras_apps.models.servable import SCHEMA_VERSION, ServableModel, Signature
 from keras_apps.serving.catalog import BATCHING_FILE
 
@@ -82,9 +83,7 @@ def xla_name(signature: str) -> str:
 def _portable(model: ServableModel) -> ServableModel:
     """A copy whose recurrent layers use no cuDNN kernels: a graph with those in it does not run on a CPU."""
     copy = model.snapshot()
-    for layer in copy._flatten_layers():
-        if hasattr(layer, "use_cudnn"):
-            layer.use_cudnn = False
+    avoid_cudnn(copy)
     return copy
 
 

@@ -7,6 +7,7 @@ import functools
 import tensorflow as tf
 
 _MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM")
+_PNG_GREY = 0
 _HEADER = 64
 
 
@@ -172,8 +173,9 @@ def _first_frame(image_bytes: tf.Tensor, header: tf.Tensor) -> tuple[tf.Tensor, 
 def _png(image_bytes: tf.Tensor, header: tf.Tensor) -> tf.Tensor:
     image = tf.io.decode_png(image_bytes, 4)
     rgb, alpha = image[..., :3], image[..., 3:]
-    # Grey of 1, 2 or 4 bits comes with an alpha of 1, 3 or 15 for opaque.
-    alpha = tf.where((header[24] < 8) & (alpha > 0), tf.constant(255, tf.uint8), alpha)
+    # Grey of 1, 2 or 4 bits comes with an alpha of 1, 3 or 15 for opaque; a palette's has 8 bits always.
+    is_coarse = (header[24] < 8) & (header[25] == _PNG_GREY)
+    alpha = tf.where(is_coarse & (alpha > 0), tf.constant(255, tf.uint8), alpha)
     return tf.cond(tf.reduce_all(alpha == 255), lambda: rgb, lambda: _on_white(rgb, alpha))
 
 

@@ -57,6 +57,23 @@ def recurrent_layer(
     return keras.layers.Bidirectional(layer, backward_layer=backward, name=name, dtype=dtype)
 
 
+def avoid_cudnn(model: keras.Model) -> None:
+    """Keeps a model's recurrent layers from cuDNN's kernels: only a GPU has them, and XLA can't compile them.
+
+    To be told so they need not be made anew, and the layers that `Bidirectional` makes can't be told otherwise.
+
+    Args:
+        model: whose layers are changed.
+    """
+    for layer in uses_cudnn(model):
+        layer.use_cudnn = False
+
+
+def uses_cudnn(model: keras.Model) -> list[keras.layers.Layer]:
+    """The recurrent layers that take cuDNN's kernels where there is a GPU."""
+    return [layer for layer in model._flatten_layers() if getattr(layer, "use_cudnn", False)]
+
+
 @keras.saving.register_keras_serializable(package="keras_apps")
 class SequencePooling(keras.layers.Layer):
     """One vector from the states of a sequence, padding left out.

@@ -6,20 +6,23 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 
+LEAST_SCALE = 0.01
+
 
 def fit_scales(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """The factors of one or more models' logits whose sum has the least log loss.
 
     With one model it is temperature scaling (Guo 2017, https://arxiv.org/abs/1706.04599): the factor is
     1 / temperature, and no prediction changes. The labels count as certain but for 1 in n + 2 (Platt 1999), else
-    examples that are all told apart rightly would ask for infinite factors.
+    examples that are all told apart rightly would ask for infinite factors. Where the examples speak against all
+    models, `LEAST_SCALE` is left of each, by which probabilities are hardly more than even.
 
     Args:
         logits: `<float>[models, examples, classes]`.
         labels: `<int>[examples]`.
 
     Returns:
-        `<float32>[models]`, each at least 0.
+        `<float32>[models]`, each at least 0, and not all below `LEAST_SCALE`.
     """
     logits = np.asarray(logits, np.float64)
     count, classes = logits.shape[1:]
@@ -33,7 +36,8 @@ def fit_scales(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
         return loss, (logits * (softmax(mixed, axis=-1) - targets)).sum(-1).mean(-1)
 
     fitted = minimize(log_loss, np.ones(len(logits)), jac=True, bounds=[(0.0, None)] * len(logits))
-    return fitted.x.astype(np.float32)
+    scales = fitted.x if fitted.x.max() > LEAST_SCALE else np.full(len(logits), LEAST_SCALE)
+    return scales.astype(np.float32)
 
 
 def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int = 15) -> float:

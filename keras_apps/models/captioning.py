@@ -268,7 +268,7 @@ class ImageCaptioner(ServableModel):
         """`<uint8>[batch, size, size, 3]` -> the best hypotheses, best first."""
         constants = self.remember({"image": images})
         limit = self.max_length + 1
-        return decode(
+        found = decode(
             self.decoder.step,
             self.decoder.initial_state(constants, limit),
             constants,
@@ -279,6 +279,10 @@ class ImageCaptioner(ServableModel):
             beams=self.beams,
             length_penalty=self.length_penalty,
             banned=self.words.unproducible,
+        )
+        # The last step is for the end; where a word stands there, the caption was cut off.
+        return found._replace(
+            tokens=found.tokens[..., : self.max_length], lengths=tf.minimum(found.lengths, self.max_length)
         )
 
     # Training.
@@ -457,9 +461,8 @@ def _waves_over(rows: int, columns: int, units: int) -> np.ndarray:
 
 
 def _counted(found: Decoded) -> tf.Tensor:
-    """The number of words of the best captions, the end counted where it was reached."""
-    longest = tf.shape(found.tokens)[-1]
-    return tf.cast(tf.minimum(found.lengths[:, 0] + 1, longest), tf.float32)
+    """The number of steps of the best captions: the words, and their end or the word that was cut off."""
+    return tf.cast(found.lengths[:, 0] + 1, tf.float32)
 
 
 def _flat(captions: tf.Tensor) -> tf.Tensor:

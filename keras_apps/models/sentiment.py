@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,9 +24,11 @@ from keras_apps.layers.text import (
     split_words,
     to_length,
 )
-from keras_apps.metrics.calibration import fit_scales
+from keras_apps.metrics.calibration import LEAST_SCALE, fit_scales
 from keras_apps.metrics.classification import classification_report
 from keras_apps.models.servable import ServableModel, Signature, Tensors
+
+logger = logging.getLogger(__name__)
 
 
 @keras.saving.register_keras_serializable(package="keras_apps")
@@ -227,13 +230,13 @@ class SentimentClassifier(ServableModel):
         return config
 
     def inherit(self, other: ServableModel, skip: Sequence[str] = ()) -> tuple[int, int]:
-        """Copies the weights that fit; a head for other classes starts afresh.
+        """Copies the weights that fit; a head for other classes starts afresh, and how much each branch counts always.
 
         N-grams that the other model has not seen keep their ratios, without which they would never count.
         """
         same = list(self.class_names) == list(other.class_names)
         own = keras.ops.convert_to_numpy(self.ngrams.ratios) if self.ngrams else None
-        found = super().inherit(other, skip if same else (*skip, "head", "ngrams", "branch_scales"))
+        found = super().inherit(other, (*skip, "branch_scales") if same else (*skip, "branch_scales", "head", "ngrams"))
         if self.ngrams:
             ratios = keras.ops.convert_to_numpy(self.ngrams.ratios)
             self.ngrams.ratios.assign(np.where(ratios == 0, own, ratios))
@@ -317,8 +320,10 @@ class SentimentClassifier(ServableModel):
         """The encoder's states `<float>[batch, steps, units]` and the mask of what is no padding."""
         mask = keras.ops.not_equal(tokens, 0)
         states = self.drop_dimensions(self.drop_words(self.embedding(tokens), training=training), training=training)
+        # cuDNN takes no text of which nothing is read.
+        is_read = keras.ops.concatenate([keras.ops.ones_like(mask[:, :1]), mask[:, 1:]], axis=1)
         for layer in self.encoder:
-            states = layer(states, mask=mask, training=training)
+            states = layer(states, mask=is_read, training=training)
         return states, mask
 
     # Training.
@@ -381,7 +386,17 @@ class SentimentClassifier(ServableModel):
     def calibrate(self, examples: tf.data.Dataset, batch_size: int = 64) -> bool:
         """Fits how much each branch counts, and so the temperature, by the log loss of validation data."""
         logits, labels = self._logits_and_labels(examples, batch_size)
-        self.branch_scales.assign(fit_scales(logits[:, labels >= 0], labels[labels >= 0]))
+        is_known = labels >= 0
+        if not is_known.any():
+            return False
+        scales = fit_scales(logits[:, is_known], labels[is_known])
+        if scales.max() <= LEAST_SCALE:
+            logger.warning(
+                "%d validation examples find no use in what was learned: classes are told, with probabilities hardly "
+                "more than even; give more examples",
+                is_known.sum(),
+            )
+        self.branch_scales.assign(scales)
         return True
 
     def measure(self, examples: tf.data.Dataset, batch_size: int = 64) -> dict[str, Any]:

@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from keras_apps.errors import UserError, brief, check_number
 from keras_apps.files import atomic_file, model_file
+from keras_apps.layers.recurrent import avoid_cudnn
 
 Tensors = dict[str, tf.Tensor]
 
@@ -216,6 +217,8 @@ class ServableModel(keras.Model):
         # In a proxy, since a model that was built takes no dict of metrics any more.
         self.trackers = MappingProxyType({name: keras.metrics.Mean(name=name) for name in reported})
         self.xla = xla
+        if xla:
+            avoid_cudnn(self)
         self.clip_norm = clip_norm
 
     def build(self, input_shape: Any = None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import platform
 import shutil
 import signal
 import subprocess
@@ -100,7 +101,12 @@ def choose_engine(engine: str = "auto") -> Engine:
 
 
 def _docker_answers() -> bool:
-    """The program alone is not enough: its engine must run, and this user must be allowed to use it."""
+    """The program alone is not enough: its engine must run, and this user must be allowed to use it.
+
+    TensorFlow Serving's image is for x86-64, and crashes on most others that can run such at all.
+    """
+    if platform.machine().lower() not in ("x86_64", "amd64"):
+        return False
     try:
         return subprocess.run(["docker", "info"], capture_output=True, timeout=_DOCKER_SECONDS).returncode == 0
     except (OSError, subprocess.TimeoutExpired):

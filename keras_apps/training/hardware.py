@@ -15,6 +15,8 @@ import tensorflow as tf
 from keras_apps.errors import UserError
 from keras_apps.models.servable import ServableModel
 
+_AMPERE = (8, 0)
+
 logger = logging.getLogger(__name__)
 
 _EXAMPLE = '{"cluster": {"worker": ["one:2222", "two:2222"]}, "task": {"type": "worker", "index": 0}}'
@@ -25,24 +27,30 @@ def has_gpu() -> bool:
     return bool(tf.config.list_physical_devices("GPU"))
 
 
-def has_bfloat16_cpu() -> bool:
-    """Whether this CPU multiplies bfloat16 matrices in hardware (Linux only; elsewhere no)."""
+def has_bfloat16() -> bool:
+    """Whether what computes, the GPUs or else the CPU, multiplies bfloat16 matrices in hardware.
+
+    NVIDIA's do from Ampere on. Of a CPU it is known on Linux; elsewhere, and of what else is a GPU, it is taken for no.
+    """
+    if gpus := tf.config.list_physical_devices("GPU"):
+        details = map(tf.config.experimental.get_device_details, gpus)
+        return all(each.get("compute_capability", (0, 0)) >= _AMPERE for each in details)
     cpuinfo = Path("/proc/cpuinfo")
     return cpuinfo.exists() and any(flag in cpuinfo.read_text() for flag in ("avx512_bf16", "amx_bf16"))
 
 
 def choose_precision(requested: str, model: type[ServableModel]) -> str:
     """The Keras dtype policy that `--precision` means for a model here."""
-    if requested == "mixed_bfloat16" and not has_gpu() and not has_bfloat16_cpu():
+    if requested == "mixed_bfloat16" and not has_bfloat16():
+        device = "this GPU" if has_gpu() else "this CPU"
         logger.warning(
-            "this CPU has no units for bfloat16: convolutions train several times as slowly in it as in float32; "
-            "leave --precision out"
+            "%s has no units for bfloat16: convolutions train no faster in it than in float32, on a CPU several times "
+            "as slowly; leave --precision out",
+            device,
         )
     if requested != "auto":
         return requested
-    if has_gpu():
-        return model.precision["gpu"]
-    return model.precision["cpu"] if has_bfloat16_cpu() else "float32"
+    return model.precision["gpu" if has_gpu() else "cpu"] if has_bfloat16() else "float32"
 
 
 def choose_xla(requested: str, model: type[ServableModel]) -> bool:

@@ -10,8 +10,10 @@ import tensorflow as tf
 
 from keras_apps.data.splits import without_tuning
 from keras_apps.errors import UserError
+from keras_apps.layers.recurrent import avoid_cudnn, uses_cudnn
 from keras_apps.models.servable import ServableModel, Tensors, examples_in
 from keras_apps.training.features import with_features
+from keras_apps.training.hardware import has_gpu
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +58,7 @@ def counted(batches: tf.data.Dataset) -> tf.data.Dataset:
 
 
 def check_shares(model: ServableModel, batches: tf.data.Dataset, training: bool) -> None:
-    """Refuses batches of which a replica gets no example, where that can't be computed.
+    """Looks for batches of which a replica gets no example, and sees to it that they can be computed.
 
     Args:
         model: compiled.
@@ -67,11 +69,16 @@ def check_shares(model: ServableModel, batches: tf.data.Dataset, training: bool)
         UserError: on a CPU without XLA, for a model with convolutions: oneDNN gives none the shape of their input.
     """
     replicas = model.distribute_strategy.num_replicas_in_sync
+    on_gpus = has_gpu()
     convolves = any(len(weight.shape) == 4 for weight in model.trainable_variables)
-    if replicas == 1 or tf.config.list_physical_devices("GPU") or (training and model.xla) or not convolves:
+    is_in_doubt = uses_cudnn(model) if on_gpus else convolves and not (training and model.xla)
+    if replicas == 1 or not is_in_doubt:
         return
     smallest = int(batches.reduce(tf.int64.max, lambda so_far, batch: tf.minimum(so_far, examples_in(batch))))
-    if smallest < replicas:
+    if smallest < replicas and on_gpus:
+        logger.info("a batch has %d examples for %d GPUs: recurrent layers do without cuDNN", smallest, replicas)
+        avoid_cudnn(model)
+    elif smallest < replicas:
         what, way_out = ("examples", ", or --xla on") if training else ("validation examples", "")
         raise UserError(
             f"a batch has {smallest} of the {what}, too few for {replicas} CPUs; give another --batch_size{way_out}"

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+import unicodedata
 import urllib.request
 from pathlib import Path
 
@@ -571,6 +572,17 @@ def test_no_answer_takes_the_place_of_another_or_of_what_is_asked_about(tmp_path
         UserError, match=r"b/x.jpg: the answer to .*a/x.jpg would take its place; name another --output"
     ):
         inputs.check_outputs({str(a): [b], str(b): []})
+
+
+def test_names_that_a_mac_takes_for_one(monkeypatch, tmp_path):
+    decomposed, composed = (unicodedata.normalize(form, "é") for form in ("NFD", "NFC"))
+    for name, other in (("IMG", "img"), (decomposed, composed)):
+        asked = {str(tmp_path / name): [tmp_path / f"{name}.png"], str(tmp_path / other): [tmp_path / f"{other}.png"]}
+        monkeypatch.setattr(sys, "platform", "linux")
+        inputs.check_outputs(asked)
+        monkeypatch.setattr(sys, "platform", "darwin")
+        with pytest.raises(UserError, match="would be the answer to"):
+            inputs.check_outputs(asked)
 
 
 def test_requests_are_asked_together_as_long_as_they_are_small():

@@ -2,6 +2,7 @@ import json
 import os
 import shutil
 import tarfile
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -128,6 +129,18 @@ def test_a_missing_picture_is_not_another_splits_or_another_rows(tmp_path):
     (tmp_path / "kinds" / "captions.csv").write_text("image,caption\nC:\\cats\\15.png,moved\n../dogs/16.png,up\n")
     splits = captioning.load(tmp_path / "kinds", max_bad_rows=0, validation_fraction=0, test_fraction=0)
     assert read(splits.train) == {115: ["moved"], 116: ["up"]}
+
+
+def test_accents_are_found_however_they_are_written(tmp_path):
+    decomposed, composed = (unicodedata.normalize(form, "é") for form in ("NFD", "NFC"))
+    rows = []
+    for number, (on_disk, in_table) in enumerate([(decomposed, composed), (composed, decomposed)] * 3):
+        write(tmp_path / f"caf{on_disk}s" / f"{on_disk}{number}.png", number)
+        rows.append(f"caf{in_table}s/{in_table}{number}.png,{number}\n")
+    (tmp_path / "captions.csv").write_text("image,caption\n" + "".join(rows))
+    for path in (tmp_path, archive(tmp_path, tmp_path.parent / f"{tmp_path.name}.tar")):
+        splits = captioning.load(path, max_bad_rows=0, validation_fraction=0, test_fraction=0)
+        assert read(splits.train) == {number: [str(number)] for number in range(6)}
 
 
 def test_same_pictures_are_on_one_side(tmp_path):

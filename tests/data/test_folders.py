@@ -2,6 +2,7 @@ import io
 import os
 import stat
 import tarfile
+import unicodedata
 import zipfile
 
 import pytest
@@ -137,6 +138,19 @@ def test_of_several_members_of_one_name_the_last_counts_once(tmp_path, make):
     folder = Folder(make(tmp_path / ("a.tar" if make is make_tar else "a.zip"), members), BadRows(0))
     assert folder.names == ["1.txt", "2.txt"]
     assert {name: file.read() for name, file in folder.open(folder.names)} == {"1.txt": b"new", "2.txt": b"two"}
+
+
+def test_accents_in_a_zip_that_the_finder_made(tmp_path):
+    """It writes UTF-8, accents as marks of their own, without the flag that says so; old programs wrote code page 437."""
+    names = [unicodedata.normalize("NFD", "Äpfel/café.txt").encode(), "Übung.txt".encode("cp437"), b"plain.txt"]
+    members = [(f"{index}" * len(name), b"fine") for index, name in enumerate(names)]
+    content = make_zip(tmp_path / "a.zip", members).read_bytes()
+    for (placeholder, _), name in zip(members, names, strict=True):
+        content = content.replace(placeholder.encode(), name)
+    (tmp_path / "a.zip").write_bytes(content)
+    folder = Folder(tmp_path / "a.zip", BadRows(0))
+    assert folder.names == [unicodedata.normalize("NFD", "Äpfel/café.txt"), "Übung.txt", "plain.txt"]
+    assert [file.read() for _, file in folder.open(folder.names)] == [b"fine"] * 3
 
 
 def test_a_zip_with_backslashes(tmp_path):

@@ -52,6 +52,9 @@ PICTURES = {
     "jpeg progressive": encode(RGBA.convert("RGB"), "JPEG", progressive=True, subsampling=2),
     **{f"png {mode}": encode(RGBA.convert(mode), "PNG") for mode in ("1", "L", "LA", "P", "RGB", "RGBA")},
     "png palette with transparency": encode(RGBA.convert("RGB").quantize(16), "PNG", transparency=3),
+    "png palette of 4 bits, half transparent": encode(
+        RGBA.convert("RGB").quantize(16), "PNG", bits=4, transparency=bytes(range(0, 256, 17))
+    ),
     "png one colour transparent": encode(RGBA.convert("RGB"), "PNG", transparency=tuple(BLOCKS[0, 0, :3].tolist())),
     "png 1 bit": png(8, 1, 1, 0, b"\0\x4f"),
     "png 2 bits": png(8, 1, 2, 0, b"\0\x1b\x1b"),

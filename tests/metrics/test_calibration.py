@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from keras_apps.metrics.calibration import expected_calibration_error, fit_scales
+from keras_apps.metrics.calibration import LEAST_SCALE, expected_calibration_error, fit_scales
 
 
 def test_temperature_is_recovered():
@@ -26,6 +26,14 @@ def test_a_model_that_was_always_right_is_not_believed_to_be_certain():
     logits = np.array([[[3.0, 0.0], [0.0, 3.0]] * 49])
     scale = fit_scales(logits, np.array([0, 1] * 49))[0]
     assert 1 / (1 + np.exp(-3 * scale)) == pytest.approx(0.99, abs=1e-4)
+
+
+def test_a_model_that_is_wrong_keeps_its_order():
+    """With a factor of 0 all classes would be as likely, and the first be the answer always."""
+    logits = np.array([[[3.0, 0.0], [0.0, 3.0]] * 5])
+    assert fit_scales(logits, np.array([1, 0] * 5)).tolist() == pytest.approx([LEAST_SCALE])
+    both = fit_scales(np.concatenate([logits, logits]), np.array([1, 0] * 5))
+    assert both.tolist() == pytest.approx([LEAST_SCALE] * 2)
 
 
 def test_calibration_error_by_hand():

@@ -1,3 +1,5 @@
+import importlib
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -130,6 +132,35 @@ def test_xla_gives_the_same_losses_and_gradients():
         np.testing.assert_allclose(tf.convert_to_tensor(ours), tf.convert_to_tensor(theirs), rtol=1e-4, atol=1e-5)
 
 
+def test_no_text_is_all_padding_to_the_encoder(monkeypatch):
+    """CuDNN stops at one that is."""
+    rnn = importlib.import_module("keras.src.backend.tensorflow.rnn")
+    model = SentimentClassifier(units=2, vocabulary=["good", "film"], class_names=["a", "b"])
+    tokens = tf.constant([[1, 2, 1], [0, 0, 0], [2, 0, 0]])
+    seen = []
+    call = type(model.encoder[0]).call
+    monkeypatch.setattr(
+        type(model.encoder[0]),
+        "call",
+        lambda self, *args, mask, **kw: seen.append(mask) or call(self, *args, mask=mask, **kw),
+    )
+    states, mask = model.read(tokens, training=False)
+    for each in seen:
+        rnn._assert_valid_mask(each)
+    assert len(seen) == len(model.encoder) and mask.numpy().tolist() == (tokens != 0).numpy().tolist()
+    np.testing.assert_array_equal(seen[0], [[True] * 3, [True, False, False], [True, False, False]])
+
+
+def test_calibration_leaves_a_model_its_answers(caplog):
+    model = SentimentClassifier(units=2, vocabulary=["good"], class_names=["neg", "pos"])
+    model.head.bias.assign([-5.0, 5.0])
+    assert not model.calibrate(examples(["good"] * 4, ["NEG"] * 4)) and model.branch_scales.numpy().tolist() == [1]
+    assert model.calibrate(examples(["good"] * 4, ["neg"] * 4))
+    answer = model.serve(text=["good"])
+    assert answer["label"].numpy().tolist() == [b"pos"] and 0.5 < answer["score"].numpy()[0] < 0.6
+    assert "4 validation examples find no use in what was learned" in caplog.text
+
+
 def test_calibration_makes_a_boastful_model_modest():
     """A model that is right three times in four, and says it is always sure."""
     texts, labels = ["good"] * 400, ["pos", "pos", "pos", "neg"] * 100
@@ -183,7 +214,10 @@ def test_unknown_classes_are_not_counted_as_mistakes():
 def test_fine_tuning_keeps_vocabulary_and_replaces_the_head_for_other_classes():
     parent = trained(epochs=1, ngram_buckets=64)
     same = SentimentClassifier.from_config(parent.config_for(examples()))
-    assert same.inherit(parent) == (len(parent.weights), len(parent.weights))
+    parent.branch_scales.assign([0.0, 0.01])
+    assert same.inherit(parent) == (len(parent.weights) - 1, len(parent.weights))
+    # By which training is watched: a branch that did not count would not be seen to learn.
+    assert same.branch_scales.numpy().tolist() == [1, 1]
     other = examples(["so so"], ["middling"]).concatenate(examples())
     child = SentimentClassifier.from_config(parent.config_for(other))
     child.adapt(other)

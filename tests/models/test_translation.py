@@ -1,3 +1,5 @@
+import importlib
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -45,6 +47,20 @@ def test_states_of_one_width_are_compared(attention):
     logits, weights = model.force(batch)
     assert logits.shape[:2] == batch["target"].shape and np.allclose(tf.reduce_sum(weights, -1), 1, atol=1e-5)
     assert model.serve(text=["A dog."])["text"].shape == (1,)
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_on_a_gpu_xla_meets_no_cudnn(monkeypatch, cell):
+    """There Keras takes kernels for recurrent layers that XLA can't compile."""
+    monkeypatch.setattr(importlib.import_module("keras.src.backend.tensorflow.rnn"), "_is_gpu_available", lambda: True)
+    model = made(architecture="rnn", cell=cell)
+    batch = next(iter(examples().map(lambda e: model.prepare(e, training=True)).padded_batch(len(PAIRS))))
+    model.compile()
+    with pytest.raises(tf.errors.InvalidArgumentError, match="CudnnRNN"):
+        tf.function(model.losses_and_gradients, jit_compile=True, autograph=False)(batch, tf.constant(30.0))
+    model.compile(xla=True)
+    losses, _ = model.accelerate(model.losses_and_gradients)(batch, tf.constant(30.0))
+    assert np.isfinite(losses["loss"]).all()
 
 
 def test_a_vocabulary_of_the_other_tokenizer_is_refused():

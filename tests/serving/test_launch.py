@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import signal
 import socket
 import subprocess
@@ -123,8 +124,12 @@ def test_engines_that_are_not_there(monkeypatch, tmp_path, engine, message):
         launch.choose_engine(engine)
 
 
-@pytest.mark.parametrize(("status", "chosen"), [(0, "docker"), (1, "embedded")])
-def test_docker_counts_only_when_its_engine_answers(monkeypatch, tmp_path, status, chosen):
+@pytest.mark.parametrize(
+    ("status", "machine", "chosen"),
+    [(0, "x86_64", "docker"), (0, "AMD64", "docker"), (1, "x86_64", "embedded"), (0, "arm64", "embedded")],
+)
+def test_docker_counts_only_when_its_engine_answers_and_runs_the_image(monkeypatch, tmp_path, status, machine, chosen):
+    monkeypatch.setattr(platform, "machine", lambda: machine)
     docker = tmp_path / "docker"
     docker.write_text(f"#!/bin/sh\nexit {status}\n")
     docker.chmod(0o755)

@@ -358,6 +358,19 @@ def test_one_process_at_a_time_trains_in_a_run_directory(tmp_path, monkeypatch):
         train_and_die(tmp_path)
 
 
+@pytest.mark.parametrize("said", ["ENOLCK", "ENOTSUP", "EOPNOTSUPP", "ENOSYS"])
+def test_where_a_disk_has_no_locks_nobody_is_kept_out(tmp_path, monkeypatch, said):
+    # Two numbers on a Mac, one on Linux.
+    monkeypatch.setattr(errno, "ENOTSUP", 45)
+
+    def flock(file, operation):
+        raise OSError(getattr(errno, said), "no locks")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with locked(tmp_path / ".lock"):
+        pass
+
+
 def test_a_process_forked_meanwhile_does_not_keep_the_run_directory(tmp_path, monkeypatch):
     original, those_of_the_child = fcntl.flock, []
 

@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from keras_apps.data.splits import Splits
 from keras_apps.errors import UserError
+from keras_apps.layers.recurrent import uses_cudnn
 from keras_apps.models.pix2pix import Pix2Pix
 from keras_apps.models.sentiment import SentimentClassifier
 from keras_apps.training import hardware, pipeline
@@ -177,6 +178,19 @@ def test_devices_without_examples_are_refused_where_they_cant_be_computed(monkey
     # Which is not compiled.
     with pytest.raises(UserError, match="a batch has 1 of the validation examples, .* --batch_size$"):
         pipeline.check_shares(model, batches, training=False)
+
+
+def test_gpus_without_examples_do_without_cudnn(monkeypatch):
+    monkeypatch.setattr(pipeline, "has_gpu", lambda: True)
+    monkeypatch.setattr(type(tf.distribute.get_strategy()), "num_replicas_in_sync", 2)
+    model = SentimentClassifier(units=2, vocabulary=["good"], class_names=["a", "b"])
+    batches = tf.data.Dataset.from_tensor_slices({"tokens": np.ones((9, 3))}).batch(4)
+    pipeline.check_shares(model, batches.take(2), training=True)
+    assert uses_cudnn(model)
+    pipeline.check_shares(model, batches, training=True)
+    assert not uses_cudnn(model)
+    # Convolutions of a GPU take none.
+    pipeline.check_shares(Pix2Pix(height=16, width=16, filters=2, patch=16), batches, training=True)
 
 
 def test_steps_in_one_call_are_refused():
