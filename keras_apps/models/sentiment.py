@@ -230,13 +230,13 @@ class SentimentClassifier(ServableModel):
         return config
 
     def inherit(self, other: ServableModel, skip: Sequence[str] = ()) -> tuple[int, int]:
-        """Copies the weights that fit; a head for other classes starts afresh, and how much each branch counts always.
+        """Copies the weights that fit; a head for other classes starts afresh.
 
         N-grams that the other model has not seen keep their ratios, without which they would never count.
         """
         same = list(self.class_names) == list(other.class_names)
         own = keras.ops.convert_to_numpy(self.ngrams.ratios) if self.ngrams else None
-        found = super().inherit(other, (*skip, "branch_scales") if same else (*skip, "branch_scales", "head", "ngrams"))
+        found = super().inherit(other, skip if same else (*skip, "head", "ngrams", "branch_scales"))
         if self.ngrams:
             ratios = keras.ops.convert_to_numpy(self.ngrams.ratios)
             self.ngrams.ratios.assign(np.where(ratios == 0, own, ratios))
@@ -370,13 +370,15 @@ class SentimentClassifier(ServableModel):
         """One step of Adam on the sum of the branches' cross-entropies."""
         logits, gradients = self.accelerate(self.losses_and_gradients)(batch)
         self.apply_gradients(self.optimizer, gradients, self.trainable_variables, batch)
-        return self._reported(batch, self.mix(logits))
+        return self._reported(batch, logits)
 
     def test_step(self, batch: Tensors) -> dict[str, tf.Tensor]:
         """Loss and accuracy of a batch, dropout off."""
-        return self._reported(batch, self(batch, training=False))
+        return self._reported(batch, self.branch_logits(batch))
 
-    def _reported(self, batch: Tensors, logits: tf.Tensor) -> dict[str, tf.Tensor]:
+    def _reported(self, batch: Tensors, logits: Sequence[tf.Tensor]) -> dict[str, tf.Tensor]:
+        # By the plain sum: how another model was calibrated that this one goes on from says nothing of what it learns.
+        logits = tf.add_n(logits)
         # A class that only validation examples have is left out here, and refused by `measure`.
         known = tf.cast(batch["label"] >= 0, tf.float32)
         labels = tf.maximum(batch["label"], 0)

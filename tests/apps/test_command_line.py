@@ -384,7 +384,7 @@ def test_serve_answers_over_both_protocols_and_stops_cleanly(command, demo_expor
     [
         (None, "none.csv", [], "no such file"),
         ("", "empty.csv", [], "empty"),
-        ("text,label\n", "header.csv", [], ""),
+        ("text,label\n", "header.csv", [], "there are no rows"),
         ("text,label\n" + "good,pos\n" * 30, "one_class.csv", [], "class"),
         ("words,label\n" + "good,pos\nbad,neg\n" * 30, "columns.csv", [], "--text_key"),
         ("text,label\n" + "good,pos\nbad,neg\n" * 30, "key.csv", ["--text_key", "body"], "body"),
@@ -501,7 +501,7 @@ def test_a_traceback_is_there_for_those_who_ask(command):
 
 def test_an_unknown_app_names_those_there_are():
     result = run("sentimental", "train")
-    assert result.returncode == 2 and "sentiment" in result.stderr and result.stderr.count("\n") == 1
+    assert result.returncode == 2 and "there are: captioning" in result.stderr and result.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize(

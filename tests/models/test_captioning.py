@@ -63,7 +63,9 @@ def png(image):
 
 
 @pytest.mark.parametrize(
-    "arguments", [{"attention": "general"}, {"cell": "gru"}, {"architecture": "transformer"}], ids=str
+    "arguments",
+    [{"architecture": "rnn", "cell": "gru", "attention": "general"}, {"architecture": "transformer"}],
+    ids=str,
 )
 def test_tells_left_from_right(arguments):
     model = trained(350, **arguments)

@@ -440,3 +440,4 @@ def test_a_run_on_two_devices_goes_on(tmp_path):
     with concurrent.futures.ProcessPoolExecutor(1, warm_process.context()) as pool:
         pool.submit(train_twice_on_two_devices, tmp_path / "resumed").result(600)
     assert len((tmp_path / "resumed" / "history.csv").read_text().splitlines()) == 3
+    assert "going on from" in (tmp_path / "resumed" / "log.txt").read_text()
