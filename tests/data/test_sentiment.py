@@ -86,6 +86,21 @@ def test_texts_that_a_part_more_strictly_unseen_has_too_are_left_out(tmp_path, c
     assert sizes(sentiment.load(tmp_path)) == [None, 2, 40]
 
 
+def test_classes_that_training_has_not_are_said(tmp_path, caplog):
+    table(tmp_path / "train.csv")
+    (tmp_path / "dev.csv").write_text("text,label\nnew,NEG\nfine,pos\n")
+    (tmp_path / "test.csv").write_text("text,label\nold,POS\n")
+    assert sizes(sentiment.load(tmp_path)) == [40, 2, 1]
+    assert "1 of the 2 validation examples have a class that training has not: NEG" in caplog.text
+    assert "1 of the 1 test examples have a class that training has not: POS" in caplog.text
+    (tmp_path / "dev.csv").write_text("text,label\nnew,NEG\nfine,POS\n")
+    with pytest.raises(UserError, match="2 of the 2 validation examples .* not: NEG, POS; training has neg, pos"):
+        sentiment.load(tmp_path)
+    # What is only to be measured is measured by what the model knows.
+    (tmp_path / "train.csv").unlink()
+    assert sizes(sentiment.load(tmp_path)) == [None, 2, 1]
+
+
 @pytest.mark.parametrize("kind", ["folder", "tar", "tar.gz"])
 def test_class_folders(tmp_path, kind):
     root = tmp_path / "aclImdb"

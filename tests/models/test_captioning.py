@@ -79,6 +79,20 @@ def test_tells_left_from_right(arguments):
     assert served["score"][0].numpy() == pytest.approx(answer["score"], abs=1e-4)
 
 
+@pytest.mark.parametrize("beams", [1, 3])
+def test_a_caption_without_end_is_cut_off(beams):
+    model = built(max_length=3, beams=beams)
+    step = model.decoder.step
+
+    def never_ending(*arguments):
+        logits, state = step(*arguments)
+        return logits - tf.one_hot(model.words.end, model.words.size, 1e4), state
+
+    model.decoder.step = never_ending
+    found = model.caption(tf.zeros([2, 32, 32, 3], tf.uint8))
+    assert found.tokens.shape[1:] == (beams, 3) and np.all(found.tokens != 0) and np.all(found.lengths == 3)
+
+
 def test_captions_are_words_without_punctuation():
     model = built()
     found = model.prepare(
