@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+import types
+import typing
+from collections.abc import Callable, Iterable
+from typing import Any, Literal
 
 
 class UserError(ValueError):
@@ -38,6 +40,32 @@ def brief(error: BaseException) -> str:
 def shortened(text: str, length: int) -> str:
     """The text, or its beginning where it has more characters than `length`."""
     return text if len(text) <= length else f"{text[: length - 3]}..."
+
+
+def check_choices(owner: Any, function: Callable) -> None:
+    """Raises UserError where an attribute is none of the values that the argument of its name may have.
+
+    Args:
+        owner: of attributes with the names of the function's arguments.
+        function: whose arguments say by their types what they may be: `Literal`, or one with others or None.
+    """
+    for name, hint in typing.get_type_hints(function).items():
+        known = _choices(hint)
+        if known and name != "return" and getattr(owner, name) not in known:
+            listed = ", ".join(str(each) for each in known if each is not None)
+            raise UserError(f"{name} must be one of {listed}; received {getattr(owner, name)}")
+
+
+def _choices(hint: Any) -> list[Any]:
+    """The values of a type that lists them, None for itself; none of one that does not."""
+    if hint is types.NoneType:
+        return [None]
+    if typing.get_origin(hint) is Literal:
+        return list(typing.get_args(hint))
+    if typing.get_origin(hint) in (types.UnionType, typing.Union):
+        parts = [_choices(part) for part in typing.get_args(hint)]
+        return sum(parts, []) if all(parts) else []
+    return []
 
 
 def check_range(owner: Any, names: Iterable[str], *, at_least: float, below: float = float("inf")) -> None:

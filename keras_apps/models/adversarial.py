@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import keras
 import tensorflow as tf
 
-from keras_apps.errors import UserError, check_range
+from keras_apps.errors import UserError, check_choices, check_range
 from keras_apps.layers.optimizers import FusedAdam, moving_average
 from keras_apps.losses.adversarial import (
     AdversarialLoss,
@@ -131,7 +131,7 @@ class AdversarialModel(ServableModel):
             steps_per_execution: training steps in one call of the graph.
 
         Raises:
-            UserError: where a number is out of range, or the loss knows no such labels.
+            UserError: where a number is out of range, a name is none of those, or the loss knows no such labels.
         """
         self.adversarial_loss = adversarial_loss
         self.regulariser = regulariser
@@ -141,6 +141,7 @@ class AdversarialModel(ServableModel):
         self.real_label = real_label
         self.fake_label = fake_label
         self.flipped_labels = flipped_labels
+        check_choices(self, AdversarialModel.compile)
         check_labels(adversarial_loss, real_label, fake_label)
         check_range(self, ("n_critic",), at_least=1)
         check_range(self, ("regulariser_weight",), at_least=0)

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_apps.errors import UserError, check_range
+from keras_apps.errors import UserError, check_choices, check_range
 from keras_apps.layers.attention import Score
 from keras_apps.layers.decoding import Decoded, decode
 from keras_apps.layers.images import decode_image, resize_image, to_pixels
@@ -106,6 +106,7 @@ class ImageCaptioner(ServableModel):
         self.seed = seed
         self.vocabulary = vocabulary
         sizes = ("units", "depth", "embedding_dim", "heads", "feedforward_units", "beams", "max_length")
+        check_choices(self, ImageCaptioner.__init__)
         check_range(self, sizes, at_least=1)
         check_range(self, ("image_size", "vocabulary_size"), at_least=8)
         check_range(self, ("length_penalty",), at_least=0)

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_apps.errors import UserError, check_range
+from keras_apps.errors import UserError, check_choices, check_range
 from keras_apps.layers.gan import InstanceNormalization
 from keras_apps.layers.images import decode_image, resize_image, scale_pixels, to_pixels, unscale_pixels
 from keras_apps.layers.optimizers import FusedAdam
@@ -105,10 +105,9 @@ class FaceAging(AdversarialModel):
         self.flip = flip
         self.seed = seed
         sizes = ("filters", "discriminator_filters", "observer_filters", "identity_units", "noise_units")
+        check_choices(self, FaceAging.__init__)
         check_range(self, sizes, at_least=1)
         check_range(self, ("latent_steps",), at_least=0)
-        if method not in ("direct", "latent"):
-            raise UserError(f"method must be direct or latent; received {method}")
         if image_size < 32 or image_size % 16:
             raise UserError(f"image_size must be a multiple of 16, from 32 on; received {image_size}")
         if len(bounds) < 2 or list(bounds) != sorted(set(bounds)) or bounds[0] < 0 or bounds[-1] >= OLDEST:

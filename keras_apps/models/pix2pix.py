@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_apps.errors import UserError, check_range
+from keras_apps.errors import UserError, check_choices, check_range
 from keras_apps.layers.gan import InstanceNormalization
 from keras_apps.layers.images import decode_image, scale_pixels, to_pixels, unscale_pixels
 from keras_apps.metrics import pictures as metrics
@@ -71,10 +71,9 @@ class Pix2Pix(AdversarialModel):
         self.seed = seed
         # One of another number of colours is of the model that this one starts from.
         self.palette = palette if palette is not None and len(palette) == label_colours else None
+        check_choices(self, Pix2Pix.__init__)
         check_range(self, ("filters",), at_least=1)
         check_range(self, ("jitter",), at_least=0, below=0.5)
-        if patch not in _PATCH_LEVELS:
-            raise UserError(f"patch must be one of {', '.join(map(str, _PATCH_LEVELS))}; received {patch}")
         if label_colours == 1 or label_colours < 0:
             raise UserError(f"label_colours must be 0 for pictures, or at least 2; received {label_colours}")
         if height and width and (self.palette is not None or not label_colours):

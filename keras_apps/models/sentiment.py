@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 from scipy.special import softmax
 
-from keras_apps.errors import UserError, check_range, shortened
+from keras_apps.errors import UserError, check_choices, check_range, shortened
 from keras_apps.layers.ngrams import NaiveBayesNGrams
 from keras_apps.layers.optimizers import FusedAdam, moving_average
 from keras_apps.layers.recurrent import Cell, Pooling, SequencePooling, recurrent_layer
@@ -135,6 +135,7 @@ class SentimentClassifier(ServableModel):
         self.vocabulary = vocabulary
         self.class_names = class_names
         sizes = ("units", "depth", "embedding_dim", "vocabulary_size", "max_length", "ngram_order")
+        check_choices(self, SentimentClassifier.__init__)
         check_range(self, sizes, at_least=1)
         check_range(self, ("training_window", "ngram_buckets"), at_least=0)
         if ngram_buckets == 1:

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from sklearn.metrics import roc_auc_score
 
-from keras_apps.errors import UserError, check_range
+from keras_apps.errors import UserError, check_choices, check_range
 from keras_apps.layers.convolution import StandardizedConv2D
 from keras_apps.layers.episodes import Classes, distort
 from keras_apps.layers.images import decode_image, resize_image, to_pixels
@@ -80,6 +80,7 @@ class SiameseNetwork(ServableModel):
         super().__init__(**kwargs)
         self.embedding = embedding
         self.objective = objective
+        check_choices(self, SiameseNetwork.__init__)
         self.image_size = image_size or _SIZES[embedding]
         self.units = units or _UNITS[embedding]
         self.channels = channels

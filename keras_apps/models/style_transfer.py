@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_apps.errors import UserError, check_range
+from keras_apps.errors import UserError, check_choices, check_range
 from keras_apps.layers.canvases import (
     CanvasMasks,
     Masks,
@@ -57,13 +57,6 @@ Statistics = dict[str, tuple[tf.Tensor, ...]]
 """Of each style layer, what its loss compares."""
 Moments = list[tuple[tf.Tensor, tf.Tensor]]
 """Of each level, the mean and deviation of its channels."""
-_CHOICES = {
-    "method": ("optimise", "feedforward", "arbitrary"),
-    "encoder": tuple(DEFAULT_LAYERS),
-    "statistics": ("gram", "moments"),
-    "keep_colours": ("no", "luminance", "matched"),
-}
-
 logger = logging.getLogger(__name__)
 
 
@@ -159,9 +152,9 @@ class StyleTransfer(ServableModel):
         self.intermediates = intermediates
         self.progress = progress
         self.seed = seed
-        for name, known in _CHOICES.items():
-            if getattr(self, name) not in known:
-                raise UserError(f"{name} must be one of {', '.join(known)}; received {getattr(self, name)!r}")
+        if encoder not in DEFAULT_LAYERS:
+            raise UserError(f"encoder must be one of {', '.join(DEFAULT_LAYERS)}; received {encoder}")
+        check_choices(self, StyleTransfer.__init__)
         if method == "feedforward" and keep_colours == "matched":
             raise UserError(
                 "keep_colours=matched changes the style, which a feedforward model has learned; use luminance"

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_apps.errors import UserError, check_range
+from keras_apps.errors import UserError, check_choices, check_range
 from keras_apps.layers.attention import Score
 from keras_apps.layers.decoding import Decoded, decode
 from keras_apps.layers.optimizers import FusedAdam, moving_average
@@ -110,6 +110,7 @@ class Translator(ServableModel):
         self.seed = seed
         self.vocabulary = vocabulary
         sizes = ("units", "depth", "embedding_dim", "heads", "feedforward_units", "beams")
+        check_choices(self, Translator.__init__)
         check_range(self, sizes, at_least=1)
         check_range(self, ("vocabulary_size", "max_length"), at_least=8)
         check_range(self, ("length_penalty",), at_least=0)

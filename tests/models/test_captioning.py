@@ -274,6 +274,7 @@ def test_fine_tuning_keeps_words_and_weights_and_asks_for_those_of_another_encod
         ({"encoder": "squeezenet"}, "--encoder_weights"),
         ({"encoder": "squeezenet", "image_size": 20}, "too small"),
         ({"encoder": "VGG16", "image_size": 20}, "image_size=20 does not suit encoder VGG16"),
+        ({"architecture": "transfomer"}, "architecture must be one of rnn, transformer; received transfomer"),
         ({"architecture": "transformer", "heads": 3}, "multiple of twice heads"),
     ],
 )

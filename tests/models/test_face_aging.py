@@ -203,7 +203,7 @@ def test_pairs_of_people():
     "settings, message",
     [
         ({"image_size": 40}, "image_size must be a multiple of 16"),
-        ({"method": "magic"}, "method must be direct or latent; received magic"),
+        ({"method": "magic"}, "method must be one of direct, latent; received magic"),
         ({"bounds": (10, 10)}, "each above the one before"),
         ({"bounds": (0,)}, "two or more ages"),
     ],

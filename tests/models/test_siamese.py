@@ -298,6 +298,8 @@ def test_answers_tell_of_mistakes_by_pictures_of_the_right_classes(trained):
     ("settings", "message"),
     [
         ({"embedding": "koch", "image_size": 48}, "image_size must be at least 105 for koch; received 48"),
+        ({"embedding": "smal"}, "embedding must be one of small, koch; received smal"),
+        ({"objective": "triplett"}, "objective must be one of .*triplet.*; received triplett"),
         ({"channels": 2}, "channels must be 1 for grey or 3 for colours; received 2"),
         ({"ways": 1}, "ways must be at least 2"),
         ({"generated_share": 1.0}, "generated_share"),
