@@ -65,7 +65,7 @@ class FaceAging(AdversarialModel):
         bounds: the age groups, by their lower bounds in years; the last has no end, and counts as long as the one
             before it.
         image_size: of a side of the pictures, a multiple of 16; others are squashed, and the answer stretched again.
-        filters: of the generator's level of all pixels; others have up to 8 times as many.
+        filters: of the generator's level of all pixels; others have up to 4 times as many, with `latent` up to 8.
         discriminator_filters: of the first level of the discriminator; others have up to 8 times as many.
         observer_filters: of the first level of each observer, likewise.
         identity_units: of what observers say of who it is.

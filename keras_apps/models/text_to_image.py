@@ -555,7 +555,7 @@ def generator(
 
     Args:
         size: of a side of the picture.
-        filters: of the last level; twice as many in each of the three before.
+        filters: of the last level; twice as many in each before, up to 8 times.
         sentence_units: of a sentence's embedding.
         condition_units: of the condition.
         noise_units: of the noise.
@@ -610,7 +610,7 @@ def discriminator(
 
     Args:
         size: of a side of the pictures.
-        filters: of the first level; twice as many in each of the next three.
+        filters: of the first level; twice as many in each of the next, up to 8 times.
         sentence_units: of a sentence's embedding.
         seed: of the initial weights.
         dtype: of the layers.
