@@ -12,7 +12,7 @@ help:
 install: $(VENV)/installed
 
 $(VENV)/installed: setup.py constraints.txt
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	@echo "installing TensorFlow and the rest (about 1 GB) into $(VENV)"
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"

@@ -12,6 +12,8 @@ from absl import logging
 
 def import_tensorflow() -> None:
     """Imports TensorFlow and finds the devices, without the lines that its C++ libraries print before any setting."""
+    # A process takes of a GPU what it needs: shards, or a server beside a training, find room on the same one.
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     # What is imported stays; to look through it for what nobody holds takes a fifth of the import, and again later.
     gc.disable()
     try:

@@ -11,6 +11,7 @@ import textwrap
 import urllib.request
 from pathlib import Path, PurePosixPath
 
+import psutil
 import pytest
 from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
@@ -49,10 +50,9 @@ def free_port():
 
 def is_alive(pid):
     try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
         return False
-    return state != "Z"
 
 
 def start(saved_models, engine, environment=None, **arguments):
