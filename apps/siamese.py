@@ -50,9 +50,9 @@ class CompileFlags:
     """The optimizer."""
 
     learning_rate: float = 2e-3
-    """Of Adam."""
+    """Of Adam, at its peak."""
     warmup_steps: int = 500
-    """Until which the rate rises, to fall with the root of the steps after it; 0 for a constant rate."""
+    """Steps until the peak, after which it falls with the inverse square root; 0 for a constant rate."""
     margin: float | None = None
     """Of contrastive (a distance, by default 1), cosine (a cosine, 0) and triplet (squared distances, 0.2)."""
     averaging: float = 0.998

@@ -272,7 +272,7 @@ class SiameseNetwork(ServableModel):
 
         Args:
             learning_rate: the highest.
-            warmup_steps: until which it rises, to fall with the root of the steps after it; 0 for a constant rate.
+            warmup_steps: until the peak, after which it falls with the inverse square root; 0 for a constant rate.
             margin: of contrastive (a distance, by default 1), cosine (a cosine, 0), triplet (squared distances, 0.2).
             averaging: momentum of the moving average of the weights that is evaluated and saved; 0 for none.
             xla: compile losses and gradients.

@@ -18,7 +18,7 @@ from keras_apps.files import locked
 from keras_apps.layers.tokenizers import SubwordTokenizer
 from keras_apps.models.sentiment import SentimentClassifier
 from keras_apps.models.servable import ServableModel
-from keras_apps.training.callbacks import StopOnNaN
+from keras_apps.training.callbacks import EpochRecorder, StopOnNaN
 from keras_apps.training.checkpoint import latest_checkpoint
 from keras_apps.training.config import TrainingConfig
 from keras_apps.training.fit import train
@@ -52,6 +52,24 @@ def test_a_run_directory_holds_what_a_person_wants(splits, tmp_path):
         best.serve(text=["good film"])["probabilities"], again.serve(text=["good film"])["probabilities"]
     )
     assert float(again.branch_scales[0]) != 1.0
+
+
+def test_what_is_saved_is_the_average_of_the_weights(tmp_path, monkeypatch):
+    seen = {}
+    original = EpochRecorder.on_epoch_end
+
+    def and_look(self, epoch, logs=None):
+        original(self, epoch, logs)
+        seen["raw"] = self.model.get_weights()
+        with self.model.averaged_weights():
+            seen["average"] = self.model.get_weights()
+
+    monkeypatch.setattr(EpochRecorder, "on_epoch_end", and_look)
+    config = TrainingConfig(epochs=1, batch_size=16)
+    train(SentimentClassifier, Splits(reviews(64)), tmp_path, model=TINY, compile={"averaging": 0.9}, config=config)
+    for saved, average in zip(SentimentClassifier.load(tmp_path).get_weights(), seen["average"], strict=True):
+        np.testing.assert_array_equal(saved, average)
+    assert not all(map(np.array_equal, seen["raw"], seen["average"]))
 
 
 def test_no_thread_is_waited_for_that_tunes_the_input(splits, tmp_path, monkeypatch):
