@@ -52,8 +52,7 @@ def find_pictures(folder: Folder, named: Sequence[tuple[str, str]], bad_rows: Ba
         The names in the folder; None for those that are bad rows.
     """
     by_base: dict[str, set[PurePosixPath]] = defaultdict(set)
-    # A Mac writes accents as marks of their own, and a table most likely does not.
-    as_named = {PurePosixPath(unicodedata.normalize("NFC", name)): name for name in folder.names}
+    as_named = {_composed(name): name for name in folder.names}
     for path in as_named:
         by_base[path.name].add(path)
     root = f"{folder.path}/"
@@ -61,9 +60,8 @@ def find_pictures(folder: Folder, named: Sequence[tuple[str, str]], bad_rows: Ba
     matches: dict[tuple[str, str], tuple[PurePosixPath | None, int]] = {}
     claims: dict[PurePosixPath | None, set[tuple[int, PurePosixPath]]] = defaultdict(set)
     for table, picture in dict.fromkeys(keys):
-        wanted = PurePosixPath(unicodedata.normalize("NFC", picture.replace("\\", "/")))
-        beside = PurePosixPath(unicodedata.normalize("NFC", table))
-        matches[table, picture] = path, distance = _search(beside, wanted, by_base.get(wanted.name, ()))
+        wanted = _composed(picture.replace("\\", "/"))
+        matches[table, picture] = path, distance = _search(_composed(table), wanted, by_base.get(wanted.name, ()))
         claims[path].add((distance, wanted))
 
     found: list[str | None] = []
@@ -76,6 +74,11 @@ def find_pictures(folder: Folder, named: Sequence[tuple[str, str]], bad_rows: Ba
             reported.add(key)
             bad_rows.add(where, f"there is no picture {picture!r}, or there are several")
     return found
+
+
+def _composed(path: str) -> PurePosixPath:
+    """The same however accents are written: a Mac makes them marks of their own, and a table most likely does not."""
+    return PurePosixPath(unicodedata.normalize("NFC", path))
 
 
 def _search(

@@ -57,6 +57,7 @@ Statistics = dict[str, tuple[tf.Tensor, ...]]
 """Of each style layer, what its loss compares."""
 Moments = list[tuple[tf.Tensor, tf.Tensor]]
 """Of each level, the mean and deviation of its channels."""
+
 logger = logging.getLogger(__name__)
 
 

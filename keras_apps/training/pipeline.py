@@ -75,14 +75,16 @@ def check_shares(model: ServableModel, batches: tf.data.Dataset, training: bool)
     if replicas == 1 or not is_in_doubt:
         return
     smallest = int(batches.reduce(tf.int64.max, lambda so_far, batch: tf.minimum(so_far, examples_in(batch))))
-    if smallest < replicas and on_gpus:
+    if smallest >= replicas:
+        return
+    if on_gpus:
         logger.info("a batch has %d examples for %d GPUs: recurrent layers do without cuDNN", smallest, replicas)
         avoid_cudnn(model)
-    elif smallest < replicas:
-        what, way_out = ("examples", ", or --xla on") if training else ("validation examples", "")
-        raise UserError(
-            f"a batch has {smallest} of the {what}, too few for {replicas} CPUs; give another --batch_size{way_out}"
-        )
+        return
+    what, way_out = ("examples", ", or --xla on") if training else ("validation examples", "")
+    raise UserError(
+        f"a batch has {smallest} of the {what}, too few for {replicas} CPUs; give another --batch_size{way_out}"
+    )
 
 
 def epochs_of_batches(

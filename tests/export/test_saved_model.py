@@ -260,6 +260,7 @@ def test_a_model_built_for_cudnn_is_exported_without(monkeypatch, tmp_path):
     """On a GPU `use_cudnn` is "auto" and would put kernels into the graph that no CPU has."""
     monkeypatch.setattr(importlib.import_module("keras.src.backend.tensorflow.rnn"), "_is_gpu_available", lambda: True)
     model = tiny_model()
+    assert model.encoder[0].forward_layer.use_cudnn == "auto"
     version = export(model, tmp_path, "tiny")
     assert b"CudnnRNN" not in (version / "saved_model.pb").read_bytes()
     assert model.encoder[0].forward_layer.use_cudnn == "auto"
