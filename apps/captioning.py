@@ -77,7 +77,7 @@ class DataFlags:
     """The examples."""
 
     data: str = "demo"
-    """demo, tfds:NAME[/CONFIG], or a folder (or .tar) with pictures and captions.csv, or as Flickr8k or Karpathy."""
+    """demo, tfds:NAME[/CONFIG], or a folder (.tar, .zip) with pictures and captions.csv, or as Flickr8k or Karpathy."""
     image_key: str | None = None
     """Column with the picture's name, where it can't be guessed."""
     caption_key: str | None = None

@@ -73,7 +73,7 @@ class DataFlags:
     """The examples."""
 
     data: str = "demo"
-    """demo, tfds:NAME[/CONFIG], or a folder (or .tar) with ages.csv, UTKFace's file names, or folders by age."""
+    """demo, tfds:NAME[/CONFIG], or a folder (.tar, .zip) with ages.csv, UTKFace's file names, or folders by age."""
     image_key: str | None = None
     """Column with the picture's name, where it can't be guessed."""
     age_key: str | None = None
@@ -107,8 +107,7 @@ class PredictFlags(inputs.PictureFlags):
 
 def requests(options: PredictFlags) -> tuple[str, Iterable[tuple[runner.Line, runner.Line]]]:
     """The signature, and a request for each picture at each age."""
-    if not options.output:
-        raise UserError("give --output FOLDER for the pictures to be made")
+    inputs.check_output(options.output)
     images = inputs.chosen(options.image, options.input)
     inputs.check_outputs({image: [*_paths(options, image).values(), _row(options, image)] for image in images})
 

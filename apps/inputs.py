@@ -87,6 +87,12 @@ def pictures(paths: Iterable[str]) -> Iterator[tuple[dict[str, Any], dict[str, A
         yield {"image": path}, {"image_bytes": functools.cache(functools.partial(image_bytes, path))}
 
 
+def check_output(output: str) -> None:
+    """Raises UserError where no folder is named for the pictures that are made."""
+    if not output:
+        raise UserError("give --output FOLDER for the pictures to be made")
+
+
 def check_outputs(outputs: Mapping[str, Iterable[str | os.PathLike]]) -> None:
     """Refuses answers that would be one file, or take the place of a picture that is asked about.
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Literal
 
 from apps import inputs, made_pictures, runner
-from keras_apps.errors import UserError
 from keras_apps.training.config import TrainingConfig
 
 
@@ -45,7 +44,7 @@ class DataFlags:
     """The examples."""
 
     data: str = "demo"
-    """demo, tfds:NAME[/CONFIG], or a folder (or .tar) of side-by-side pairs or with two sibling folders."""
+    """demo, tfds:NAME[/CONFIG], or a folder (.tar, .zip) of side-by-side pairs or with two sibling folders."""
     direction: Literal["AtoB", "BtoA"] = "AtoB"
     """Which half, or folder, is the input."""
     input_key: str | None = None
@@ -64,8 +63,7 @@ class PredictFlags(inputs.PictureFlags):
 
 def requests(options: PredictFlags) -> tuple[str, Iterable[tuple[runner.Line, runner.Line]]]:
     """The signature, and a request for each picture."""
-    if not options.output:
-        raise UserError("give --output FOLDER for the pictures to be made")
+    inputs.check_output(options.output)
     images = inputs.chosen(options.image, options.input)
     inputs.check_outputs({image: [_path(options, image)] for image in images})
     return "serving_default", inputs.pictures(images)

@@ -65,7 +65,7 @@ class DataFlags:
     """The examples."""
 
     data: str = "demo"
-    """demo, tfds:NAME[/CONFIG], a .csv/.tsv/.jsonl table (or .gz), or a folder (or .tar) of tables or class folders."""
+    """demo, tfds:NAME[/CONFIG], a .csv/.tsv/.jsonl table (or .gz), or a folder (.tar, .zip) of such or of classes."""
     text_key: str | None = None
     """Column with the text, where it can't be guessed."""
     label_key: str | None = None

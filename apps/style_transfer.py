@@ -76,7 +76,7 @@ class DataFlags:
     """The examples."""
 
     data: str = "demo"
-    """demo, tfds:NAME[/CONFIG], or a folder (or .tar) with content/ and style/, or of contents alone."""
+    """demo, tfds:NAME[/CONFIG], or a folder (.tar, .zip) with content/ and style/, or of contents alone."""
     styles: tuple[str, ...] = ()
     """Where further styles are from: demo, tfds:NAME, folders; one or more."""
     style: str = ""
@@ -135,8 +135,7 @@ class PredictFlags(inputs.PictureFlags):
 
 def requests(options: PredictFlags) -> tuple[str, Iterable[tuple[runner.Line, runner.Line]]]:
     """The signature, and a request for each content in each style, or in all of them."""
-    if not options.output:
-        raise UserError("give --output FOLDER for the pictures to be made")
+    inputs.check_output(options.output)
     contents = inputs.chosen(options.image, options.input)
     styles = _styles(options)
     if options.share and len(options.share) != len(styles):

@@ -75,7 +75,7 @@ class DataFlags:
     """The examples."""
 
     data: str = "demo"
-    """demo, tfds:NAME[/CONFIG], or a folder (or .tar) with pictures and captions.csv, or as Flickr8k or Karpathy."""
+    """demo, tfds:NAME[/CONFIG], or a folder (.tar, .zip) with pictures and captions.csv, or as Flickr8k or Karpathy."""
     image_key: str | None = None
     """Column with the picture's name, where it can't be guessed."""
     caption_key: str | None = None
@@ -123,8 +123,7 @@ class PredictFlags(inputs.TextFlags):
 
 def requests(options: PredictFlags) -> tuple[str, Iterable[tuple[runner.Line, runner.Line]]]:
     """The signature, and a request for each picture."""
-    if not options.output:
-        raise UserError("give --output FOLDER for the pictures to be made")
+    inputs.check_output(options.output)
     texts = inputs.texts(options)
     return "interpolate" if options.goes else "serving_default", _requests(options, texts)
 

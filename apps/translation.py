@@ -68,7 +68,7 @@ class DataFlags:
     """The examples."""
 
     data: str = "demo"
-    """demo, tfds:NAME[/CONFIG], a table of pairs, a prefix of parallel files (corpus/train), or a folder (or .tar)."""
+    """demo, tfds:NAME[/CONFIG], a table of pairs, a prefix of parallel files (corpus/train), a folder (.tar, .zip)."""
     source_key: str | None = None
     """Column or language (of parallel files) to translate."""
     target_key: str | None = None

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 
 from apps.command_line import all_apps
 from keras_apps.export.answers import plain
@@ -35,6 +36,13 @@ def test_each_app_has_a_small_one_with_a_card(name):
 def test_each_takes_what_predict_asks_at_once(name):
     signatures = json.loads((SAVED_MODELS / name / "1" / "signature.json").read_text())["signatures"]
     assert all(all_apps()[name].predict_batch <= max(each["batch_sizes"]) for each in signatures.values())
+
+
+@pytest.mark.parametrize("name", APPS)
+def test_each_loads_on_a_server_that_may_not_compile(name):
+    saved = saved_model_pb2.SavedModel.FromString((SAVED_MODELS / name / "1" / "saved_model.pb").read_bytes())
+    functions = saved.meta_graphs[0].graph_def.library.function
+    assert not [node.op for function in functions for node in function.node_def if node.op.startswith("Xla")]
 
 
 def test_together_they_are_small():

@@ -22,7 +22,7 @@ from typing import Any, BinaryIO
 import tensorflow as tf
 
 from keras_apps.data import demo_scenes
-from keras_apps.data.folders import SPLITS, Folder, named_tables, only
+from keras_apps.data.folders import SPLITS, Folder, given_folder, named_tables, only
 from keras_apps.data.pictures import (
     IMAGE_NAMES,
     Pictures,
@@ -42,8 +42,8 @@ from keras_apps.errors import UserError
 logger = logging.getLogger(__name__)
 
 LAYOUTS = (
-    "a folder or .tar with pictures and captions.csv (image, caption; or .tsv, .jsonl), or train/captions.csv and so "
-    "on; with Flickr8k.token.txt and its lists of pictures; or with Karpathy's dataset_flickr8k.json or the like"
+    "a folder, .tar or .zip with pictures and captions.csv (image, caption; or .tsv, .jsonl), or train/captions.csv "
+    "and so on; with Flickr8k.token.txt and its lists of pictures; or with Karpathy's dataset_flickr8k.json or the like"
 )
 _NUMBERED = re.compile(rf"({'|'.join(CAPTION_NAMES)})s?[ _-]?\d+")
 # Not Flickr8k.lemma.token.txt, which is beside Flickr8k.token.txt and has words without their endings.
@@ -100,13 +100,8 @@ def load(
     image, caption = Column(IMAGE_NAMES, "--image_key", image_key), Column(CAPTION_NAMES, "--caption_key", caption_key)
     if data.startswith("tfds:"):
         return load_tfds(data.removeprefix("tfds:"), image, caption, written_captions, fractions, split_seed)
-    path = Path(data)
-    if not path.exists():
-        raise UserError(f"{path}: no such folder or file; --data takes demo, tfds:NAME, or {LAYOUTS}")
-    if not Folder.is_one(path):
-        raise UserError(f"{path}: not a kind of data that is understood; use {LAYOUTS}")
     bad_rows = BadRows(max_bad_rows)
-    folder = Folder(path, bad_rows)
+    folder = given_folder(Path(data), LAYOUTS, bad_rows)
     entries = list(_read(folder, image, caption, bad_rows))
     captions = _placed(entries, folder, bad_rows)
     pictures = Pictures(folder, {name for _, name in captions})

@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_apps.data import demo_faces, grouping
-from keras_apps.data.folders import SPLITS, Folder, named_tables
+from keras_apps.data.folders import SPLITS, Folder, given_folder, named_tables
 from keras_apps.data.images import SUFFIXES, check_image
 from keras_apps.data.pictures import (
     IMAGE_NAMES,
@@ -41,9 +41,9 @@ AGE_NAMES = ("age", "ages", "apparent_age", "real_age", "years")
 IDENTITY_NAMES = ("identity", "person", "person_id", "subject", "subject_id", "celebrity")
 OLDEST = 120
 LAYOUTS = (
-    "a folder or .tar with pictures and ages.csv (image, age, and identity if it is known; or .tsv, .jsonl); with "
-    "pictures whose names begin with the age, as UTKFace's 25_0_1_20170116.jpg; or with pictures in folders by age "
-    "(25/, 0-9/, 60+/); each with train/ and so on, where there are such parts"
+    "a folder, .tar or .zip with pictures and ages.csv (image, age, and identity if it is known; or .tsv, .jsonl); "
+    "with pictures whose names begin with the age, as UTKFace's 25_0_1_20170116.jpg; or with pictures in folders by "
+    "age (25/, 0-9/, 60+/); each with train/ and so on, where there are such parts"
 )
 # UTKFace has 25_0_1_DATE.jpg, with fields missing here and there, and CACD 25_Some_Name_0001.jpg.
 _IN_NAME = re.compile(r"(\d{1,3})_(?:([^\W\d_].*)_\d+\.)?.*")
@@ -116,12 +116,7 @@ def load(
     bad_rows = BadRows(max_bad_rows)
     if data.startswith("tfds:"):
         return _load_tfds(data.removeprefix("tfds:"), columns, bad_rows, fractions, split_seed)
-    path = Path(data)
-    if not path.exists():
-        raise UserError(f"{path}: no such folder or file; --data takes demo, tfds:NAME, or {LAYOUTS}")
-    if not Folder.is_one(path):
-        raise UserError(f"{path}: not a kind of data that is understood; use {LAYOUTS}")
-    folder = Folder(path, bad_rows)
+    folder = given_folder(Path(data), LAYOUTS, bad_rows)
     # A picture and what is known of it are one, so that what is skipped can't shift the ages of others.
     faces = list(_read(folder, columns, bad_rows))
     pictures = Pictures(folder, {face.name for face in faces})

@@ -257,6 +257,25 @@ def _refusal(member: tarfile.TarInfo, name: str) -> str | None:
     return None
 
 
+def given_folder(path: Path, layouts: str, bad_rows: BadRows, flag: str = "--data") -> Folder:
+    """The folder or archive that a user gives as data.
+
+    Args:
+        path: of it.
+        layouts: in words, what it may be.
+        bad_rows: that collects what is refused of an archive.
+        flag: by which it was given.
+
+    Raises:
+        UserError: where there is none, or it can't be read.
+    """
+    if not path.exists():
+        raise UserError(f"{path}: no such file or folder; {flag} takes demo, tfds:NAME, or {layouts}")
+    if not Folder.is_one(path):
+        raise UserError(f"{path}: not a kind of data that is understood; use {layouts}")
+    return Folder(path, bad_rows)
+
+
 def split_tables(names: Collection[str], where: str) -> dict[str, str]:
     """Finds `train.csv`, `dev.tsv.gz` and the like, at the top or in one folder; returns {split: name}.
 

@@ -19,7 +19,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_apps.data import demo_facades, grouping
-from keras_apps.data.folders import SPLITS, Folder
+from keras_apps.data.folders import SPLITS, Folder, given_folder
 from keras_apps.data.images import SUFFIXES, read_image
 from keras_apps.data.pictures import Pictures, Rows, complete, dealt
 from keras_apps.data.splits import Splits, check_fractions
@@ -31,8 +31,8 @@ DIRECTIONS = ("AtoB", "BtoA")
 INPUT_NAMES = ("input_image", "input", "image", "image_left", "a")
 TARGET_NAMES = ("real_image", "target", "segmentation_mask", "segmentation_label", "annotation", "mask", "b")
 LAYOUTS = (
-    "a folder or .tar of pictures that show A and B side by side; or with equally named pictures in A/ and B/, or in "
-    "trainA/ and trainB/; each with train/, val/ and test/, or valA/ and so on, where there are such parts"
+    "a folder, .tar or .zip of pictures that show A and B side by side; or with equally named pictures in A/ and B/, "
+    "or in trainA/ and trainB/; each with train/, val/ and test/, or valA/ and so on, where there are such parts"
 )
 _SIDE = re.compile(rf"(?:({'|'.join(SPLITS)})[_-]?)?([ab])")
 
@@ -91,12 +91,7 @@ def load(
     if data.startswith("tfds:"):
         keys = Column(INPUT_NAMES, "--input_key", input_key), Column(TARGET_NAMES, "--target_key", target_key)
         return _load_tfds(data.removeprefix("tfds:"), keys, direction, bad_rows, fractions, split_seed)
-    path = Path(data)
-    if not path.exists():
-        raise UserError(f"{path}: no such folder or file; --data takes demo, tfds:NAME, or {LAYOUTS}")
-    if not Folder.is_one(path):
-        raise UserError(f"{path}: not a kind of data that is understood; use {LAYOUTS}")
-    folder = Folder(path, bad_rows)
+    folder = given_folder(Path(data), LAYOUTS, bad_rows)
     pairs = _pairs(folder, bad_rows)
     pictures = Pictures(folder, {name for _, names in pairs for name in names})
     digests = pictures.check(bad_rows)

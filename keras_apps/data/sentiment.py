@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import tensorflow as tf
 
 from keras_apps.data import demo_reviews, grouping
-from keras_apps.data.folders import Folder, class_files, split_tables
+from keras_apps.data.folders import class_files, given_folder, split_tables
 from keras_apps.data.splits import Splits, check_carved, check_fractions, check_given, leave_out_scored
 from keras_apps.data.tables import MAX_FIELD, TEXT_NAMES, BadRows, Column, read_table, table_format
 from keras_apps.data.tfds_source import prepared
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 LABEL_NAMES = ("label", "class", "sentiment", "category", "target", "polarity")
 LAYOUTS = (
-    "a .csv, .tsv or .jsonl table; a folder or .tar with train.csv (and dev.csv, test.csv); "
+    "a .csv, .tsv or .jsonl table; a folder, .tar or .zip with train.csv (and dev.csv, test.csv); "
     "one with pos/*.txt and neg/*.txt, or train/pos/*.txt and so on; tables may be .gz"
 )
 
@@ -88,13 +88,9 @@ def load(
 
 def _read(path: Path, columns: tuple[Column, Column], bad_rows: BadRows) -> dict[str, Rows]:
     """Reads a path in any of the layouts; returns the rows of the splits that are there."""
-    if not path.exists():
-        raise UserError(f"{path}: no such file or folder; --data takes demo, tfds:NAME, or {LAYOUTS}")
     if path.is_file() and table_format(path.name):
         return {"train": [values for _, values in read_table(path, columns, bad_rows)]}
-    if not Folder.is_one(path):
-        raise UserError(f"{path}: not a kind of data that is understood; use {LAYOUTS}")
-    folder = Folder(path, bad_rows)
+    folder = given_folder(path, LAYOUTS, bad_rows)
     tables = split_tables(folder.names, str(path))
     if tables:
         split_of = {name: split for split, name in tables.items()}

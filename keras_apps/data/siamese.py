@@ -23,7 +23,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_apps.data import demo_characters, grouping
-from keras_apps.data.folders import SPLITS, Folder
+from keras_apps.data.folders import SPLITS, Folder, given_folder
 from keras_apps.data.images import MAX_BYTES, SUFFIXES, check_image, read_image
 from keras_apps.data.pictures import (
     IMAGE_NAMES,
@@ -111,7 +111,7 @@ def load(
         )
         splits = _load_tfds(data.removeprefix("tfds:"), keys, bad_rows, fractions, split_seed)
         return _with_invented(splits, invented_alphabets or 0, split_seed)
-    folder = Folder(_checked(data), bad_rows)
+    folder = given_folder(Path(data), LAYOUTS, bad_rows)
     found = _classes(folder)
     pictures = Pictures(folder, {name for *_, name in found})
     digests = pictures.check(bad_rows)
@@ -132,15 +132,6 @@ def load(
     if invented_alphabets is None:
         invented_alphabets = 60 if len(groups) > 1 else 0
     return _with_invented(splits, invented_alphabets, split_seed)
-
-
-def _checked(data: str) -> Path:
-    path = Path(data)
-    if not path.exists():
-        raise UserError(f"{path}: no such folder or file; --data takes demo, tfds:NAME, or {LAYOUTS}")
-    if not Folder.is_one(path):
-        raise UserError(f"{path}: not a kind of data that is understood; use {LAYOUTS}")
-    return path
 
 
 def _columns(labels: Sequence[int], groups: Sequence[int]) -> dict[str, tf.Tensor]:

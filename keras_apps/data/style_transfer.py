@@ -17,7 +17,7 @@ from typing import Any
 import tensorflow as tf
 
 from keras_apps.data import demo_textures
-from keras_apps.data.folders import SPLITS, Folder
+from keras_apps.data.folders import SPLITS, given_folder
 from keras_apps.data.images import SUFFIXES, check_image
 from keras_apps.data.pictures import IMAGE_NAMES, Pictures, complete, dataset, decoded, encoded, picked
 from keras_apps.data.splits import Splits, check_fractions
@@ -29,8 +29,8 @@ logger = logging.getLogger(__name__)
 
 ROLES = {"content": "content", "contents": "content", "style": "style", "styles": "style"}
 LAYOUTS = (
-    "a folder or .tar with pictures in content/ and style/, or with pictures that are all content and --styles for the "
-    "others; each may have train/, val/ and test/"
+    "a folder, .tar or .zip with pictures in content/ and style/, or with pictures that are all content and --styles "
+    "for the others; each may have train/, val/ and test/"
 )
 FEW = 10
 """Contents or styles that are not divided: styles are then in every part, contents all in training."""
@@ -163,15 +163,10 @@ def _source(data: str, role: str | None, flag: str, column: Column, bad_rows: Ba
         return _Source("demo", found, drawn, lambda key: f"{key.kind}-{key.seed}")
     if data.startswith("tfds:"):
         return _of_tfds(data, role or "content", column, bad_rows)
-    path = Path(data)
-    if not path.exists():
-        raise UserError(f"{path}: no such folder or file; {flag} takes demo, tfds:NAME, or {LAYOUTS}")
-    if not Folder.is_one(path):
-        raise UserError(f"{path}: not a kind of data that is understood; use {LAYOUTS}")
-    folder = Folder(path, bad_rows)
+    folder = given_folder(Path(data), LAYOUTS, bad_rows, flag)
     names = [name for name in folder.names if name.lower().endswith(SUFFIXES)]
     if not names:
-        raise UserError(f"{path}: there are no pictures in it; use {LAYOUTS}")
+        raise UserError(f"{data}: there are no pictures in it; use {LAYOUTS}")
     pictures = Pictures(folder, set(names))
     digests = pictures.check(bad_rows)
     places = {name: [part.lower() for part in PurePosixPath(name).parts[:-1]] for name in digests}

@@ -16,7 +16,7 @@ from typing import BinaryIO
 import tensorflow as tf
 
 from keras_apps.data import demo_translation, grouping
-from keras_apps.data.folders import SPLITS, Folder, split_files, split_tables
+from keras_apps.data.folders import SPLITS, given_folder, split_files, split_tables
 from keras_apps.data.splits import Splits, check_carved, check_fractions, check_given, leave_out_scored
 from keras_apps.data.tables import SOURCE_NAMES, BadRows, Column, is_utf8, read_lines, read_table, table_format
 from keras_apps.data.tfds_source import prepared
@@ -27,8 +27,8 @@ logger = logging.getLogger(__name__)
 TARGET_NAMES = ("target", "tgt", "trg", "target_text", "target_sentence")
 LAYOUTS = (
     "a table of pairs (.tsv, with or without a header, .csv or .jsonl); a Moses prefix, as corpus/train for "
-    "corpus/train.en and corpus/train.de with --source_key en --target_key de; a folder or .tar with train.tsv, or "
-    "train.en and train.de (and val, test); all may be .gz"
+    "corpus/train.en and corpus/train.de with --source_key en --target_key de; a folder, .tar or .zip with train.tsv, "
+    "or train.en and train.de (and val, test); all may be .gz"
 )
 _RATIO_FROM = 8
 """Words of the longer side, from which on the ratio is held against a pair: `Would you mind?` is `¿Molesto?`."""
@@ -108,16 +108,14 @@ def _read(path: Path, source_key: str | None, target_key: str | None, bad_rows: 
     if not path.exists():
         beside = path.parent.glob(f"{glob.escape(path.name)}.*")
         files = _by_language([file.name for file in beside], lambda stem: stem == path.name)
-        if not files:
-            raise UserError(f"{path}: no such file or folder; --data takes demo, tfds:NAME, or {LAYOUTS}")
-        names = [_only(files[language], where) for language in _direction(list(files), source_key, target_key, where)]
-        sides = [(str(path.parent / name), list(read_lines(path.parent / name))) for name in names]
-        return {"train": _paired(sides, bad_rows)}
+        if files:
+            direction = _direction(list(files), source_key, target_key, where)
+            names = [_only(files[language], where) for language in direction]
+            sides = [(str(path.parent / name), list(read_lines(path.parent / name))) for name in names]
+            return {"train": _paired(sides, bad_rows)}
     if path.is_file() and table_format(path.name):
         return {"train": pairs(path, where)}
-    if not Folder.is_one(path):
-        raise UserError(f"{path}: not a kind of data that is understood; use {LAYOUTS}")
-    folder = Folder(path, bad_rows)
+    folder = given_folder(path, LAYOUTS, bad_rows)
     tables = split_tables(folder.names, where)
     if tables:
         split_of = {name: split for split, name in tables.items()}

@@ -7,7 +7,15 @@ from pathlib import Path
 
 from keras_apps.files import atomic_file
 from keras_apps.serving.catalog import models_on_disk
-from keras_apps.serving.launch import DOCKER_IMAGE, MODELS_IN_CONTAINER, models_config, warmed_up_for_xla
+from keras_apps.serving.launch import (
+    DOCKER_IMAGE,
+    GRPC_PORT,
+    MODELS_IN_CONTAINER,
+    REST_PORT,
+    models_config,
+    server_flags,
+    warmed_up_for_xla,
+)
 
 
 def write_batching_params(path: Path, batch_sizes: Sequence[int]) -> None:
@@ -51,17 +59,15 @@ def _server_files(saved_models: Path) -> dict[str, str]:
 
 
 def _compose(server_xla: bool) -> str:
-    flags = [
-        "--model_config_file=/models/models.config",
-        "--model_config_file_poll_wait_seconds=30",
-        "--enable_batching",
-        "--enable_per_model_batching_parameters",
-    ]
+    flags = server_flags(MODELS_IN_CONTAINER / "models.config", REST_PORT, GRPC_PORT, xla=False)
+    flags.append("--model_config_file_poll_wait_seconds=30")
 
     def service(name: str, image: str, extra: list[str], rest: str) -> str:
         command = "\n".join(f"      - {flag}" for flag in flags + extra)
         return f"""  {name}:
     image: {image}
+    init: true
+    entrypoint: [tensorflow_model_server]
     restart: unless-stopped
     ports: ["8500:8500", "8501:8501"]
     volumes: [".:/models:ro"]
@@ -70,12 +76,12 @@ def _compose(server_xla: bool) -> str:
 {rest}"""
 
     cpu = service(
-        "serving", DOCKER_IMAGE, ["--xla_cpu_compilation_enabled"] if server_xla else [], '    profiles: ["cpu"]\n'
+        "serving", DOCKER_IMAGE, ["--xla_cpu_compilation_enabled=true"] if server_xla else [], '    profiles: ["cpu"]\n'
     )
     gpu = service(
         "serving-gpu",
         f"{DOCKER_IMAGE}-gpu",
-        ["--xla_gpu_compilation_enabled"] if server_xla else [],
+        ["--xla_gpu_compilation_enabled=true"] if server_xla else [],
         """    profiles: ["gpu"]
     deploy:
       resources:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import keras
 import tensorflow as tf
-from keras import ops
 
 Cache = tuple[tf.Tensor, tf.Tensor]
 
@@ -170,10 +169,12 @@ class TransformerDecoderLayer(_TransformerLayer):
             `<float>[batch, 1, units]`, and the cache with this step in it.
         """
         projected = self.self_attention.project(self.attention_norm(state))
-        cache = tuple(
-            ops.slice_update(old, (0, position, 0, 0), new) for old, new in zip(cache, projected, strict=True)
-        )
-        seen = tf.range(tf.shape(cache[0])[1]) <= position
+        steps = tf.range(tf.shape(cache[0])[1])
+        # Not by ops.slice_update, which is an operation of XLA's also where nothing is compiled: TensorFlow Serving
+        # refuses those unless it is told otherwise.
+        here = (steps == position)[:, None, None]
+        cache = tuple(tf.where(here, new, old) for old, new in zip(cache, projected, strict=True))
+        seen = steps <= position
         output, _ = self._decode(state, cache, seen[None, None], memory, memory_mask, training=False)
         return output, cache
 

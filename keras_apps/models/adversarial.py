@@ -56,7 +56,6 @@ class AdversarialModel(ServableModel):
         term_names: of what `generator_terms` and `discriminator_terms` return, since metrics must exist before them.
     """
 
-    xla_pays: ClassVar[dict[str, bool]] = {"cpu": False, "gpu": True}
     precision: ClassVar[dict[str, str]] = {"cpu": "mixed_bfloat16", "gpu": "mixed_bfloat16"}
     drawn: ClassVar[tuple[str, ...]] = ("chances",)
     term_names: ClassVar[tuple[str, ...]] = ()

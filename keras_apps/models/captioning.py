@@ -24,6 +24,7 @@ from keras_apps.layers.transformer import TransformerDecoder
 from keras_apps.losses.sequence import token_cross_entropy
 from keras_apps.metrics.captions import caption_report
 from keras_apps.models.servable import ServableModel, Signature, Tensors
+from keras_apps.progress import told
 
 
 @keras.saving.register_keras_serializable(package="keras_apps")
@@ -58,8 +59,6 @@ class ImageCaptioner(ServableModel):
 
     # Of the next word, given the true ones before it; it follows BLEU more closely than the loss does.
     monitor = ("val_accuracy", "max")
-    precision = {"cpu": "float32", "gpu": "mixed_bfloat16"}
-    xla_pays = {"cpu": False, "gpu": True}
     # By the longest of a picture's captions, so that few steps are padding.
     bucket_boundaries = (8, 10, 12, 14, 16, 18, 20, 24, 28, 32, 48, 64)
     sequences = ("captions",)
@@ -388,9 +387,9 @@ class ImageCaptioner(ServableModel):
             [caption.decode("utf-8", "replace") for caption in captions]
             for captions in examples.map(lambda example: example["captions"]).as_numpy_iterator()
         ]
-        images = examples.map(lambda example: self._resize(example["image"]), tf.data.AUTOTUNE)
+        images = examples.map(lambda example: self._resize(example["image"]), tf.data.AUTOTUNE).batch(batch_size)
         answers = []
-        for batch in images.batch(batch_size).prefetch(1):
+        for batch in told(images.prefetch(1), "writing captions: batch", int(images.cardinality())):
             found = answer(batch)
             for caption, score in zip(found["caption"].numpy(), found["score"].numpy(), strict=True):
                 answers.append({"caption": caption.decode("utf-8", "replace"), "score": float(score)})

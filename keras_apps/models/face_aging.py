@@ -19,6 +19,7 @@ from keras_apps.losses.contrastive import supervised_contrastive
 from keras_apps.metrics.distributions import distribution_report
 from keras_apps.models.adversarial import AdversarialModel, Judged
 from keras_apps.models.servable import ServableModel, Signature, Tensors
+from keras_apps.progress import told
 
 OLDEST = 120
 """Years; an age above is refused."""
@@ -396,10 +397,6 @@ class FaceAging(AdversarialModel):
 
     # Training.
 
-    def begin_phase(self, phase: str) -> None:
-        """Makes `compile`, the batches and the steps those of this phase."""
-        self.phase = phase
-
     @property
     def monitor(self) -> tuple[str, str]:
         """The loss of the observers, the generator's terms together, or the loss of the encoder."""
@@ -559,9 +556,10 @@ class FaceAging(AdversarialModel):
         if getattr(self, "_measurer", None) is None:
             self._measurer = tf.function(self._aged_and_seen, autograph=False, reduce_retracing=True)
         known = examples.map(lambda example: self.prepare(example, False) | {"years": example["age"]}, tf.data.AUTOTUNE)
+        batches = known.batch(batch_size)
         rows = [
             {name: value.numpy() for name, value in (self._measurer(batch["image"]) | batch).items()}
-            for batch in known.batch(batch_size)
+            for batch in told(batches, "measuring: batch", int(batches.cardinality()))
         ]
         found = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
         genuine, impostors = _pairs_of(found["true_identity"], found["identity"])

@@ -17,6 +17,7 @@ from keras_apps.metrics import pictures as metrics
 from keras_apps.metrics.distributions import distribution_report
 from keras_apps.models.adversarial import AdversarialModel, Judged
 from keras_apps.models.servable import Signature, Tensors
+from keras_apps.progress import told
 
 LARGEST = 256
 """A side of the pictures that are worked on is at most this, unless asked for more."""
@@ -208,7 +209,8 @@ class Pix2Pix(AdversarialModel):
                 of 16 pictures or more.
         """
         made, true = [], []
-        for batch in examples.map(lambda example: self.prepare(example, False), tf.data.AUTOTUNE).batch(batch_size):
+        prepared = examples.map(lambda example: self.prepare(example, False), tf.data.AUTOTUNE).batch(batch_size)
+        for batch in told(prepared, "making pictures: batch", int(prepared.cardinality())):
             made.append(self._pixels({"image": self._make(batch["input"])})["image"].numpy())
             true.append(batch["target"].numpy())
         made, true = np.concatenate(made), np.concatenate(true)

@@ -27,6 +27,7 @@ from keras_apps.layers.text import (
 from keras_apps.metrics.calibration import LEAST_SCALE, fit_scales
 from keras_apps.metrics.classification import classification_report
 from keras_apps.models.servable import ServableModel, Signature, Tensors
+from keras_apps.progress import told
 
 logger = logging.getLogger(__name__)
 
@@ -430,7 +431,8 @@ class SentimentClassifier(ServableModel):
         prepared = examples.map(lambda example: self.prepare(example, training=False), tf.data.AUTOTUNE)
         branch_logits = tf.function(self.branch_logits, reduce_retracing=True, autograph=False)
         logits, labels = [], []
-        for batch in self.batches(prepared, batch_size, training=False):
+        batches = self.batches(prepared, batch_size, training=False)
+        for batch in told(batches, "measuring: batch", int(batches.cardinality())):
             logits.append(np.stack([each.numpy() for each in branch_logits(batch)]))
             labels.append(batch["label"].numpy())
         return np.concatenate(logits, axis=1), np.concatenate(labels)

@@ -188,7 +188,8 @@ class ServableModel(keras.Model):
     # Training.
 
     def begin_phase(self, phase: str) -> None:
-        """Makes ready for one of `phases`, before `compile`."""
+        """Makes `compile`, the batches and the steps those of one of `phases`."""
+        self.phase = phase
 
     def compile(
         self,

@@ -21,6 +21,7 @@ from keras_apps.losses.contrastive import PAIR_LOSSES, ContrastiveLoss
 from keras_apps.metrics import one_shot
 from keras_apps.metrics.calibration import fit_scales
 from keras_apps.models.servable import ServableModel, Signature, Tensors
+from keras_apps.progress import told
 
 WAYS = 20
 """Classes among which one-shot accuracy is measured."""
@@ -389,7 +390,8 @@ class SiameseNetwork(ServableModel):
             by how much the best wrong class was ahead of its own, at the worst.
         """
         prepared = examples.map(lambda example: self.prepare(example, False), tf.data.AUTOTUNE).batch(batch_size)
-        parts = [(self._embed(batch["image"]), batch["label"], batch["group"]) for batch in prepared]
+        batches = told(prepared, "measuring: batch", int(prepared.cardinality()))
+        parts = [(self._embed(batch["image"]), batch["label"], batch["group"]) for batch in batches]
         embeddings, labels, groups = (np.concatenate(column) for column in zip(*parts, strict=True))
         report: dict[str, Any] = {"pictures": len(labels), "classes": len(np.unique(labels))}
         for shots in (1, 5):

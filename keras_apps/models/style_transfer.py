@@ -33,6 +33,7 @@ from keras_apps.layers.style_networks import any_style_network, one_style_networ
 from keras_apps.losses import perceptual
 from keras_apps.metrics import pictures as metrics
 from keras_apps.models.servable import ServableModel, Signature, Tensors
+from keras_apps.progress import told
 
 LARGEST = 1024
 """Of the sizes that pictures are worked on at."""
@@ -105,7 +106,6 @@ class StyleTransfer(ServableModel):
     """
 
     precision = {"cpu": "mixed_bfloat16", "gpu": "mixed_bfloat16"}
-    xla_pays = {"cpu": False, "gpu": True}
     term_names: ClassVar[tuple[str, ...]] = ("loss", "content_loss", "style_loss", "variation")
 
     def __init__(
@@ -565,10 +565,6 @@ class StyleTransfer(ServableModel):
 
     # Training.
 
-    def begin_phase(self, phase: str) -> None:
-        """Makes `compile`, the batches and the steps those of this phase."""
-        self.phase = phase
-
     @property
     def monitor(self) -> tuple[str, str]:
         """The loss."""
@@ -680,7 +676,7 @@ class StyleTransfer(ServableModel):
         contents = self._some(examples, "content", pairs)
         styles = self._some(examples, "style", pairs) if self.method != "feedforward" else [self._own_style()]
         answers = []
-        for number, image in enumerate(contents):
+        for number, image in enumerate(told(contents, "measuring: picture", len(contents))):
             given = self._asked(image, styles[number % len(styles)])
             began = time.monotonic()
             made = self._run("answered", given).numpy()

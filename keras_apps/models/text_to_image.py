@@ -20,6 +20,7 @@ from keras_apps.metrics.distributions import distribution_report
 from keras_apps.metrics.text_to_image import pair_distance, r_precision
 from keras_apps.models.adversarial import AdversarialModel, Judged
 from keras_apps.models.servable import ServableModel, Signature, Tensors
+from keras_apps.progress import told
 
 UNKNOWN = 1
 """What `WordTokenizer` makes of a word that it does not know."""
@@ -246,10 +247,6 @@ class TextToImage(AdversarialModel):
 
     # Training.
 
-    def begin_phase(self, phase: str) -> None:
-        """Makes `compile` and the steps those of this phase."""
-        self.phase = phase
-
     @property
     def monitor(self) -> tuple[str, str]:
         """The matching's loss; then how far pictures with their sentences are from true ones (`pair_distance`)."""
@@ -371,7 +368,9 @@ class TextToImage(AdversarialModel):
 
             self._painter = painter
         requests = tf.data.Dataset.from_tensor_slices((list(texts), np.asarray(list(seeds), np.int32)))
-        return np.concatenate([self._painter(*batch).numpy() for batch in requests.batch(batch_size)])
+        batches = requests.batch(batch_size)
+        told_of = told(batches, "making pictures: batch", int(batches.cardinality()))
+        return np.concatenate([self._painter(*batch).numpy() for batch in told_of])
 
     def measure(
         self,

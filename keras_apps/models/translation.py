@@ -24,6 +24,7 @@ from keras_apps.layers.transformer import TransformerDecoder, TransformerEncoder
 from keras_apps.losses.sequence import token_cross_entropy
 from keras_apps.metrics.translation import translation_report
 from keras_apps.models.servable import ServableModel, Signature, Tensors
+from keras_apps.progress import told
 
 logger = logging.getLogger(__name__)
 
@@ -64,8 +65,6 @@ class Translator(ServableModel):
     # Of the next token, given the true ones before it: it follows BLEU more closely than the loss, which begins to
     # rise, for a model that becomes too sure, while its translations still become better.
     monitor = ("val_accuracy", "max")
-    precision = {"cpu": "float32", "gpu": "mixed_bfloat16"}
-    xla_pays = {"cpu": False, "gpu": True}
     bucket_boundaries = (8, 10, 12, 14, 16, 18, 20, 22, 24, 28, 32, 40, 48, 64, 96, 128, 192, 256)
     typical_length = 16
     sequences = ("source", "target")
@@ -344,8 +343,8 @@ class Translator(ServableModel):
             for index in np.argsort(lengths, kind="stable")
             if sources[index].strip() and 0 < lengths[index] < self.max_length
         ]
-        for begin in range(0, len(order), batch_size):
-            some = order[begin : begin + batch_size]
+        batches = [order[begin : begin + batch_size] for begin in range(0, len(order), batch_size)]
+        for some in told(batches, "translating: batch", len(batches)):
             answer = self.serve(text=[sources[index] for index in some])
             for index, text, score in zip(some, answer["text"].numpy(), answer["score"].numpy(), strict=True):
                 texts[index], scores[index] = text.decode("utf-8", "replace"), float(score)

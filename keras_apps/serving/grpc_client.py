@@ -25,6 +25,15 @@ from keras_apps.serving.client import refused, timed_out, unreachable
 from keras_apps.serving.json_tensor import shortest_floats
 from keras_apps.serving.messages import SIGNATURE_DEF, signature_map
 
+_BAD_REQUEST = (
+    grpc.StatusCode.INVALID_ARGUMENT,
+    grpc.StatusCode.FAILED_PRECONDITION,
+    grpc.StatusCode.OUT_OF_RANGE,
+)
+"""What over REST is HTTP's 400."""
+_BUSY = ("queue to which this task was submitted is full", "overloaded")
+"""In the words of TensorFlow Serving and of the embedded server."""
+
 
 class Grpc:
     """The same three questions as over REST.
@@ -82,9 +91,10 @@ class Grpc:
         # Nobody here cancels; a server that ends does, before it took the request.
         if code is grpc.StatusCode.CANCELLED:
             raise unreachable(self._where, "it ended before it answered")
-        if code is grpc.StatusCode.UNAVAILABLE:
+        # A server that has too much to do answers with the code of one that is not there.
+        if code is grpc.StatusCode.UNAVAILABLE and not any(each in reason for each in _BUSY):
             raise unreachable(self._where, reason)
-        raise refused(self._where, model, code.name, reason, bad_request=code is grpc.StatusCode.INVALID_ARGUMENT)
+        raise refused(self._where, model, code.name, reason, bad_request=code in _BAD_REQUEST)
 
 
 def _model_spec(model: str, version: int | None = None, signature: str = "") -> model_pb2.ModelSpec:

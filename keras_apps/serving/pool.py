@@ -28,11 +28,11 @@ class BoundedPool:
         """Holds one of the places.
 
         Raises:
-            RequestError: RESOURCE_EXHAUSTED when all of them are taken.
+            RequestError: UNAVAILABLE when all of them are taken.
         """
         if not self._free.acquire(blocking=False):
             raise RequestError(
-                grpc.StatusCode.RESOURCE_EXHAUSTED,
+                grpc.StatusCode.UNAVAILABLE,
                 f"the server is overloaded: {self.places} requests are in work or waiting; try again later",
             )
         try:

@@ -24,12 +24,14 @@ def signature_def(loaded: LoadedVersion, name: str) -> SignatureDef:
     """What a signature takes and gives; "" stands for the default one.
 
     Raises:
-        RequestError: INVALID_ARGUMENT if the model has no such signature.
+        RequestError: FAILED_PRECONDITION if the model has no such signature, as TensorFlow Serving has it.
     """
     name = name or DEFAULT_SIGNATURE
     if name not in loaded.functions:
         there = ", ".join(sorted(loaded.functions))
-        raise invalid(f"model {loaded.model!r} has no signature {name!r}; it has: {there}")
+        raise RequestError(
+            grpc.StatusCode.FAILED_PRECONDITION, f"model {loaded.model!r} has no signature {name!r}; it has: {there}"
+        )
     return loaded.signature_defs[name]
 
 

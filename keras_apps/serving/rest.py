@@ -43,7 +43,7 @@ _HTTP_STATUS = {  # the rest are 500
     grpc.StatusCode.UNAUTHENTICATED: 401,
     grpc.StatusCode.UNIMPLEMENTED: 501,
     grpc.StatusCode.UNAVAILABLE: 503,
-    grpc.StatusCode.RESOURCE_EXHAUSTED: 503,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: 429,
     grpc.StatusCode.DEADLINE_EXCEEDED: 504,
 }
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,12 +14,11 @@ import tensorflow as tf
 
 from keras_apps.files import TEMPORARY_MARK, remove_incomplete, writing
 from keras_apps.models.servable import ServableModel, Tensors
+from keras_apps.progress import told
 
 logger = logging.getLogger(__name__)
 
 BATCH = 32
-# Seconds between two lines on the progress.
-_PAUSE = 10
 _HOUR = 3600
 
 
@@ -54,14 +52,14 @@ def with_features(model: ServableModel, prepared: tf.data.Dataset) -> tf.data.Da
     count = int(prepared.cardinality())
     rest: list[tuple[Tensors, Path]] = []
     missing: dict[Path, np.ndarray] = {}
-    computed, told = 0, time.monotonic()
+    computed = 0
 
     def write() -> None:
         for path, features in zip(missing, compute(np.stack(list(missing.values()))).numpy(), strict=True):
             _write(path, features)
         missing.clear()
 
-    for example in prepared.prefetch(BATCH).as_numpy_iterator():
+    for example in told(prepared.prefetch(BATCH).as_numpy_iterator(), "features: picture", count):
         picture = example.pop("image")
         path = folder / f"{hashlib.sha256(picture.tobytes()).hexdigest()}.npy"
         rest.append((example, path))
@@ -70,9 +68,6 @@ def with_features(model: ServableModel, prepared: tf.data.Dataset) -> tf.data.Da
             computed += 1
         if len(missing) == BATCH:
             write()
-        if computed and time.monotonic() - told > _PAUSE:
-            told = time.monotonic()
-            logger.info("features of %d of %d pictures", len(rest), count)
     if missing:
         write()
     if computed:

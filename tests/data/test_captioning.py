@@ -276,7 +276,7 @@ def test_what_cannot_be_loaded_says_so_in_one_line(tmp_path):
     (tmp_path / "ambiguous" / "captions.csv").write_text("image,caption\n1.png,which\n")
     (tmp_path / "columns" / "captions.csv").write_text("picture,words\n1.png,a\n")
     for data, message in (
-        (tmp_path / "none", "no such folder or file; --data takes demo, tfds:NAME"),
+        (tmp_path / "none", "no such file or folder; --data takes demo, tfds:NAME"),
         (tmp_path / "a.csv", "not a kind of data"),
         (tmp_path / "empty", "nothing that is understood"),
         (tmp_path / "twice", "could all be meant"),

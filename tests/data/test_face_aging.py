@@ -243,7 +243,7 @@ def test_the_same_picture_and_person_are_on_one_side(tmp_path):
 @pytest.mark.parametrize(
     "layout, message",
     [
-        ("", "there are no pictures in it; use a folder or .tar with"),
+        ("", "there are no pictures in it; use a folder, .tar or .zip with"),
         ("a.png b.png", "2 pictures in it, but no ages; use a folder"),
         ("250_1.png", "no pictures in the train split"),
         ("train/1_0.png test/x.png", "too few, or too alike, to carve"),
@@ -269,7 +269,7 @@ def test_a_table_of_which_no_picture_is_there(tmp_path):
         face_aging.load(tmp_path)
     with pytest.raises(UserError, match="ages.csv:2: there is no picture 'a.png'"):
         face_aging.load(tmp_path, max_bad_rows=1)
-    with pytest.raises(UserError, match="no such folder or file"):
+    with pytest.raises(UserError, match="no such file or folder"):
         face_aging.load(tmp_path / "nowhere")
     with pytest.raises(UserError, match="not a kind of data"):
         face_aging.load(tmp_path / "ages.csv")

@@ -220,7 +220,7 @@ def test_what_cannot_be_loaded_says_so_in_one_line(tmp_path):
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "1.png").write_bytes(b"no")
     for data, message in (
-        (tmp_path / "none", "no such folder or file; --data takes demo, tfds:NAME"),
+        (tmp_path / "none", "no such file or folder; --data takes demo, tfds:NAME"),
         (tmp_path / "a.csv", "not a kind of data"),
         (tmp_path / "empty", "there are no pictures in it"),
         (tmp_path / "lonely", "the pictures in A have no partners: there is no folder B of the train split"),

@@ -207,7 +207,7 @@ def test_data_that_cannot_be_used_is_one_line(tmp_path, content, said):
 
 
 def test_wrong_arguments_are_one_line(tmp_path):
-    with pytest.raises(UserError, match="/nowhere: no such folder"):
+    with pytest.raises(UserError, match="/nowhere: no such file or folder"):
         load("/nowhere")
     with pytest.raises(UserError, match="invented_alphabets must be at least 0; received -1"):
         load("demo", invented_alphabets=-1)

@@ -109,8 +109,8 @@ def test_an_unreadable_picture_is_skipped_and_named(tmp_path, caplog):
 @pytest.mark.parametrize(
     ("data", "styles", "message"),
     [
-        ("nowhere", (), "no such folder or file; --data takes demo"),
-        ("photos", ("nowhere",), "no such folder or file; --styles takes demo"),
+        ("nowhere", (), "no such file or folder; --data takes demo"),
+        ("photos", ("nowhere",), "no such file or folder; --styles takes demo"),
         ("photos/0.png", (), "not a kind of data"),
         ("empty", (), "no pictures in it"),
         ("only", (), "no pictures in it that are content"),

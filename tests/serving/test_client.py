@@ -5,12 +5,14 @@ import socket
 import subprocess
 import threading
 import time
+from concurrent import futures
 
+import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_apps.errors import UserError
+from keras_apps.errors import RequestRefused, UserError
 from keras_apps.serving.client import Client
 
 
@@ -211,6 +213,38 @@ def test_other_servers(server):
         with pytest.raises(UserError, match="is it another server"):
             Client(f"127.0.0.1:{other.getsockname()[1]}", timeout=5).status("echo")
         thread.join()
+
+
+class Refusing(grpc.GenericRpcHandler):
+    """Answers whatever is asked with one status."""
+
+    def __init__(self, code, details):
+        self.code, self.details = code, details
+
+    def service(self, handler_call_details):
+        return grpc.unary_unary_rpc_method_handler(lambda request, context: context.abort(self.code, self.details))
+
+
+@pytest.mark.parametrize(
+    ("code", "details", "kind", "said"),
+    [
+        ("UNAVAILABLE", "The batch scheduling queue to which this task was submitted is full", UserError, "refused"),
+        ("UNAVAILABLE", "Cancelling all calls", UserError, "no model server"),
+        ("FAILED_PRECONDITION", "Tensors from different tasks have different shapes", RequestRefused, "refused"),
+        ("INTERNAL", "it broke", UserError, "refused"),
+    ],
+)
+def test_what_tensorflow_serving_says_over_grpc(code, details, kind, said):
+    server = grpc.server(futures.ThreadPoolExecutor(1))
+    server.add_generic_rpc_handlers([Refusing(grpc.StatusCode[code], details)])
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        with pytest.raises(UserError, match=f"{said}.*{details}") as refused:
+            Client(f"127.0.0.1:{port}", "grpc").status("echo")
+    finally:
+        server.stop(0)
+    assert type(refused.value) is kind
 
 
 @pytest.mark.parametrize("address", ["", "localhost:port", "ftp://localhost:8501", "http://"])

@@ -36,7 +36,7 @@ DOCUMENTS = [
     ("picture", {"instances": [{"image_bytes": {"b64": "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJ"}}]}),
 ]
 REFUSALS = {grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND, grpc.StatusCode.UNIMPLEMENTED}
-REFUSALS |= {grpc.StatusCode.RESOURCE_EXHAUSTED}
+REFUSALS |= {grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.RESOURCE_EXHAUSTED}
 
 
 @pytest.fixture(autouse=True)

@@ -99,7 +99,7 @@ CODE = grpc.StatusCode
         (predict_request(spec("echo", version=2), text=["a"]), CODE.NOT_FOUND, "version 2"),
         (predict_request(spec("echo", version=0), text=["a"]), CODE.NOT_FOUND, "version 0"),
         (predict_request(spec("echo", label="stable"), text=["a"]), CODE.UNIMPLEMENTED, "labels"),
-        (predict_request(spec("echo", "absent"), text=["a"]), CODE.INVALID_ARGUMENT, "no signature 'absent'"),
+        (predict_request(spec("echo", "absent"), text=["a"]), CODE.FAILED_PRECONDITION, "no signature 'absent'"),
         (predict_request(spec("echo")), CODE.INVALID_ARGUMENT, "missing input: text"),
         (predict_request(spec("echo"), text=["a"], more=["a"]), CODE.INVALID_ARGUMENT, "unknown input: more"),
         (predict_request(spec("echo"), text=[1]), CODE.INVALID_ARGUMENT, "must be of type string, got int32"),

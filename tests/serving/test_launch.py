@@ -90,6 +90,7 @@ def test_flags_are_those_of_tensorflow_model_server():
     assert flags == [
         "--port=8500",
         "--rest_api_port=8501",
+        "--rest_api_timeout_in_ms=600000",
         "--model_config_file=/tmp/models.config",
         "--enable_batching=true",
         "--enable_per_model_batching_parameters=true",
@@ -103,7 +104,7 @@ def test_docker_command():
     assert " ".join(command) == (
         "docker run --rm --init -p 9001:8501 -p 9000:8500 -v /srv/saved_models:/models:ro -v /tmp/c:/config:ro "
         "--entrypoint tensorflow_model_server tensorflow/serving:latest --port=8500 --rest_api_port=8501 "
-        "--model_config_file=/config/models.config --enable_batching=true "
+        "--rest_api_timeout_in_ms=600000 --model_config_file=/config/models.config --enable_batching=true "
         "--enable_per_model_batching_parameters=true --xla_cpu_compilation_enabled=true"
     )
 
