@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,12 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
+from apps import runner
 from apps.command_line import all_apps
 from keras_apps.export.answers import plain
 from keras_apps.serving.client import Client
 from keras_apps.serving.embedded import EmbeddedServer
+from tests import warm_process
 
 SAVED_MODELS = Path(__file__).resolve().parents[1] / "saved_models"
 APPS = sorted(all_apps())
@@ -30,6 +33,14 @@ def test_each_app_has_a_small_one_with_a_card(name):
     card = (SAVED_MODELS / name / "README.md").read_text()
     for heading in ("Data", "Licence", "Score", "Limits", "Command"):
         assert re.search(rf"^\| {heading} \| \S", card, re.M), heading
+
+
+@pytest.mark.parametrize("name", APPS)
+def test_the_command_on_a_card_is_one(name):
+    (line,) = re.findall(r"^\| Command \| `keras-apps (.*?)`", (SAVED_MODELS / name / "README.md").read_text(), re.M)
+    app, *words = shlex.split(line)
+    assert app == name and words[0] == "train"
+    runner._parser(all_apps()[name]).parse_args(words)
 
 
 @pytest.mark.parametrize("name", APPS)
@@ -101,25 +112,28 @@ BOUNDS = {
 """Where a score on the demo data lies that the model would not have with other weights, though it may not know them."""
 
 
-def test_each_is_measured(name, model):
-    examples = all_apps()[name].splits({"data": "demo"}).split("test")
-    if name == "style_transfer":
-        metrics = model.measure(examples, pairs=1, optimum_steps=0)
-    else:
-        # Of characters some of each of a few classes.
-        metrics = model.measure(examples.take(400 if name == "siamese" else 32))
+QUICKLY = {"style_transfer": ["--pairs", 1, "--optimum_steps", 0]}
+
+
+@pytest.mark.parametrize("name", APPS)
+def test_each_is_measured_where_no_model_is_named(command, name, tmp_path, read_json):
+    flags = ["--data", "demo", "--split", "test", "--output", tmp_path, *QUICKLY.get(name, [])]
+    command(name, "evaluate", *flags, before=warm_process.in_passing)
     metric, least, most = BOUNDS[name]
-    assert least <= metrics[metric] <= most
+    assert least <= read_json(tmp_path / "metrics.json")[metric] <= most
 
 
-def test_they_are_used_where_no_model_is_named(command, tmp_path):
-    answer = command("sentiment", "predict", "--text", "A wonderful film, and a gripping one.")
-    assert json.loads(answer.stdout)["label"] == "pos"
-    refused = command("sentiment", "evaluate", status=2).stderr
-    assert "name examples with --data" in refused
-    flags = ["--run_dir", tmp_path / "run", "--epochs", 1, "--steps_per_epoch", 1]
-    result = command("sentiment", "train", "--init_from", "saved_models/sentiment", *flags)
-    assert re.search(r"\d+ of \d+ weights come from saved_models/sentiment", result.stderr)
+@pytest.mark.parametrize("name", APPS)
+def test_each_can_be_started_from(command, name, tmp_path):
+    flags = ["--run_dir", tmp_path / "run", "--epochs", 1, "--steps_per_epoch", 1, "--batch_size", 16]
+    where = f"saved_models/{name}"
+    result = command(name, "train", "--init_from", where, *flags, before=warm_process.step_by_step)
+    copied, total = re.search(rf"(\d+) of (\d+) weights come from {where}", result.stderr).groups()
+    assert copied == total != "0" and (tmp_path / "run" / "model.keras").exists()
+
+
+def test_what_holds_no_data_wants_some(command):
+    assert "name examples with --data" in command("sentiment", "evaluate", status=2).stderr
 
 
 def test_they_are_served_together():

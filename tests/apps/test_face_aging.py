@@ -33,17 +33,19 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def run_dir(command, folder, tmp_path_factory):
     path = tmp_path_factory.mktemp("runs") / "own"
-    flags = [*FLAGS.split(), "--epochs", "2", "--bounds", "0", "30", "60"]
+    flags = [*FLAGS.split(), "--epochs", "1", "--bounds", "0", "30", "60"]
     result = command("face_aging", "train", "--run_dir", path, "--data", folder, *flags)
     assert "broken.png" in result.stderr and "old" in result.stderr
     return path
 
 
 def test_pictures_of_the_progress_and_scores(command, run_dir, read_json):
-    assert sorted(path.name for path in (run_dir / "samples").iterdir()) == ["gan-0001.png", "gan-0002.png"]
+    assert sorted(path.name for path in (run_dir / "samples").iterdir()) == ["gan-0001.png"]
     result = command("face_aging", "evaluate", "--model", run_dir, "--split", "all")
     metrics = read_json(run_dir / "metrics.json")
-    assert 0 <= metrics["verified_60+"] <= 1 and metrics["age_error"] > 0 and metrics["kid_0-29"] > 0
+    shares = [metrics[f"verified_{group}"] for group in ("0-29", "30-59", "60+")]
+    assert metrics["verified"] == pytest.approx(np.mean(shares)) and 0 < metrics["age_error"] < 90
+    assert metrics["kid_0-29"] > 0
     assert "true_age_hit" in result.stdout and "age_hit_30-59" in result.stdout
 
 

@@ -33,6 +33,7 @@ from keras_apps.data.splits import Splits
 from keras_apps.export.saved_model import export
 from keras_apps.serving.client import Client
 from keras_apps.serving.embedded import EmbeddedServer
+from keras_apps.training import pipeline
 from keras_apps.training.callbacks import EpochRecorder
 from keras_apps.training.config import TrainingConfig
 from keras_apps.training.fit import train
@@ -490,6 +491,33 @@ def test_a_server_answers_alike_and_refuses_what_is_bad(app, task, answers, vers
                     np.testing.assert_allclose(found[key], expected, rtol=1e-3, atol=1e-5)
             with pytest.raises(ValueError, match=task.refusal):
                 client.predict(app.name, task.bad)
+
+
+def test_a_training_step_moves_each_weight_and_validation_none(task, model):
+    """One step of each optimizer, but of several of a critic's."""
+    for phase in model.phases:
+        learner = model.snapshot()
+        learner.begin_phase(phase)
+        learner.compile(**task.compile)
+        prepared = pipeline.prepare(learner, task.examples(0, 48), training=True)
+        held_out = pipeline.prepare(learner, task.examples(48, 64), training=False)
+        before = values_of(learner)
+        learner.test_step(next(iter(learner.batches(held_out, 16, training=False))))
+        assert moved(before, values_of(learner)) == set()
+        for batch in learner.batches(prepared, 16, training=True, seed=0).take(2):
+            learner.train_step(batch)
+        trained = {variable.path for each in learner.optimizers for variable in each._trainable_variables}
+        assert trained and moved(before, values_of(learner)) >= trained
+        assert [int(each.iterations) for each in learner.optimizers] == [2] * len(learner.optimizers)
+
+
+def values_of(model):
+    optimizers = [variable for each in model.optimizers for variable in each.variables]
+    return {variable.path: np.array(variable) for variable in [*model.weights, *optimizers]}
+
+
+def moved(before, after):
+    return {path for path, value in after.items() if not np.array_equal(value, before[path])}
 
 
 def test_a_configuration_is_all_of_a_model_but_its_weights(model):

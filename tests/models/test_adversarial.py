@@ -1,3 +1,5 @@
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -6,6 +8,9 @@ import tensorflow as tf
 from keras_apps.data.splits import without_tuning
 from keras_apps.errors import UserError
 from keras_apps.models.adversarial import AdversarialModel, Judged
+from keras_apps.models.face_aging import FaceAging
+from keras_apps.models.pix2pix import Pix2Pix
+from keras_apps.models.text_to_image import TextToImage
 
 
 class Line(AdversarialModel):
@@ -142,8 +147,27 @@ def test_the_critic_takes_n_steps_with_new_noise_each_within_its_limit():
     assert max(np.abs(weight).max() for weight in model.discriminator.get_weights()) <= 0.03
 
 
-@pytest.mark.parametrize("updates", ["simultaneous", "alternating"])
-@pytest.mark.parametrize("xla", [False, True])
+def test_where_a_gradient_is_penalised_is_uniform_between_real_and_fake():
+    chances = np.stack([batch["chances"].numpy() for batch in batches(line(), numbers(512), 512)]).reshape(-1, 3)
+    assert 0 <= chances.min() < 0.02 and 0.98 < chances.max() < 1
+    np.testing.assert_allclose(chances.mean(axis=0), 0.5, atol=0.05)
+    np.testing.assert_allclose(chances.std(axis=0), 12**-0.5, atol=0.03)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        functools.partial(Pix2Pix, height=32, width=32, filters=2, patch=16),
+        functools.partial(TextToImage, image_size=16, filters=2, discriminator_filters=2, vocabulary=["▁a"]),
+        functools.partial(FaceAging, image_size=32, filters=2, discriminator_filters=2, observer_filters=2),
+    ],
+)
+def test_leaky_units_let_a_fifth_through(model):
+    slopes = {layer.negative_slope for layer in model()._flatten_layers() if isinstance(layer, keras.layers.LeakyReLU)}
+    assert [float(slope) for slope in slopes] == [pytest.approx(0.2)]
+
+
+@pytest.mark.parametrize(("updates", "xla"), [("simultaneous", True), ("alternating", False)])
 def test_learns_where_the_numbers_lie(updates, xla):
     keras.utils.set_random_seed(2)
     model = Line(hidden=16)

@@ -53,6 +53,18 @@ def test_only_the_signature_that_is_asked_is_traced():
         model.serve("other", x=[1.0])
 
 
+def test_what_is_reported_is_the_mean_of_the_epoch():
+    model = Bucketed()
+    dense = keras.layers.Dense(1)
+    dense.build((None, 1))
+    model.compile(keras.optimizers.SGD(), ["loss"], variables=dense.trainable_variables)
+    assert float(model.track({"loss": tf.constant([1.0, 2.0]), "unwanted": tf.constant(9.0)})["loss"]) == 1.5
+    # Of three examples and three of a weight of their own.
+    assert float(model.track({"loss": tf.constant([6.0])})["loss"]) == 3
+    weighted = model.track({"loss": tf.constant([5.0, 9.0])}, weights=tf.constant([3.0, 0.0]))
+    assert list(weighted) == ["loss"] and float(weighted["loss"]) == 4
+
+
 class Bucketed(ServableModel):
     bucket_boundaries = (2, 4)
 
