@@ -293,50 +293,33 @@ def test_what_cannot_be_loaded_says_so_in_one_line(tmp_path):
     assert read(splits.train) == {1: ["a"]}
 
 
-def store(folder, name, captions_feature, splits, wrap):
-    """Writes a tensorflow-datasets set of {split: colours}."""
+def captioned(captions_feature, splits, wrap):
+    """Features and examples of {split: colours}."""
     import tensorflow_datasets as tfds
 
-    place = folder / name / "1.0.0"
-    place.mkdir(parents=True)
-    features = tfds.features.FeaturesDict(
-        {"image": tfds.features.Image(), "image/filename": tfds.features.Text(), "captions": captions_feature}
-    )
-    identity = tfds.core.dataset_info.DatasetIdentity(
-        name=name, version=tfds.core.Version("1.0.0"), data_dir=str(place), module_name=name
-    )
-    writer = tfds.core.SequentialWriter(tfds.core.DatasetInfo(builder=identity, features=features), 1000)
-    writer.initialize_splits(list(splits))
-    for split, numbers in splits.items():
-        writer.add_examples(
-            {
-                split: [
-                    {"image": np.asarray(grey(n)), "image/filename": "x", "captions": wrap([f"a {n}", f"b {n}"])}
-                    for n in numbers
-                ]
-            }
-        )
-    writer.close_all()
+    examples = {
+        split: [
+            {"image": np.asarray(grey(n)), "image/filename": "x", "captions": wrap([f"a {n}", f"b {n}"])}
+            for n in numbers
+        ]
+        for split, numbers in splits.items()
+    }
+    features = {"image": tfds.features.Image(), "image/filename": tfds.features.Text(), "captions": captions_feature}
+    return features, examples
 
 
-def test_tfds(tmp_path, monkeypatch):
+def test_tfds(store_tfds):
     import tensorflow_datasets as tfds
 
-    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
     nested = tfds.features.Sequence({"id": tf.int64, "text": tfds.features.Text()})
     parts = {"train": range(12), "restval": (12, 13), "validation": (50, 51, 0), "test": (60,)}
-    store(tmp_path, "tiny_coco", nested, parts, lambda texts: [{"id": 1, "text": text} for text in texts])
+    store_tfds("tiny_coco", *captioned(nested, parts, lambda texts: [{"id": 1, "text": text} for text in texts]))
     splits = captioning.load("tfds:tiny_coco")
     assert sizes(splits) == [14, 3, 1, None]
     assert read(splits.test) == {60: ["a 60", "b 60"]} and set(read(splits.train)) == set(range(14))
 
-    store(
-        tmp_path,
-        "tiny_plain",
-        tfds.features.Text(),
-        {"train": [*range(20), 3], "test": (0, 30)},
-        lambda texts: texts[0],
-    )
+    parts = {"train": [*range(20), 3], "test": (0, 30)}
+    store_tfds("tiny_plain", *captioned(tfds.features.Text(), parts, lambda texts: texts[0]))
     splits = captioning.load("tfds:tiny_plain", validation_fraction=0.2)
     assert sizes(splits) == [16, 4, 2, 1]
     assert read(splits.left_out) == {0: ["a 0"]}

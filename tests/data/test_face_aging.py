@@ -275,28 +275,17 @@ def test_a_table_of_which_no_picture_is_there(tmp_path):
         face_aging.load(tmp_path / "ages.csv")
 
 
-def test_tfds(tmp_path, monkeypatch, caplog):
+def test_tfds(store_tfds, caplog):
     import tensorflow_datasets as tfds
 
-    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
-    place = tmp_path / "tiny_faces" / "1.0.0"
-    place.mkdir(parents=True)
-    features = tfds.features.FeaturesDict(
-        {"image": tfds.features.Image(), "age": tf.int32, "person": tfds.features.Text(), "sex": tf.int64}
-    )
-    identity = tfds.core.dataset_info.DatasetIdentity(
-        name="tiny_faces", version=tfds.core.Version("1.0.0"), data_dir=str(place), module_name="tiny_faces"
-    )
-    writer = tfds.core.SequentialWriter(tfds.core.DatasetInfo(builder=identity, features=features), 1000)
-    writer.initialize_splits(["train", "test"])
+    features = {"image": tfds.features.Image(), "age": tf.int32, "person": tfds.features.Text(), "sex": tf.int64}
 
     def example(number, person=""):
         return {"image": np.asarray(picture(number)), "age": 200 if number == 7 else number, "person": person, "sex": 1}
 
     people = {4: "b", 5: "b", 12: "a"}
     train = [example(number, people.get(number, "")) for number in range(20)]
-    writer.add_examples({"train": train, "test": [example(30), example(31, "a")]})
-    writer.close_all()
+    store_tfds("tiny_faces", features, {"train": train, "test": [example(30), example(31, "a")]})
     splits = face_aging.load("tfds:tiny_faces", validation_fraction=0.2)
     assert sizes(splits) == [14, 4, 2, 1] and "train[7]: '200' is no age" in caplog.text
     assert read(splits.test) == {30: (30, -1), 31: (31, 0)} and read(splits.left_out) == {12: (12, 0)}

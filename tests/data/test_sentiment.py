@@ -184,47 +184,33 @@ def test_keys_choose_the_columns(tmp_path):
     assert {label for _, label in rows(splits.train)} == {"0", "1", "2"}
 
 
-@pytest.fixture
-def tfds_folder(tmp_path, monkeypatch):
-    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
-    return tmp_path
-
-
-def store(folder, name, label, splits):
-    """Writes a tensorflow-datasets set of {split: labels}."""
+def labelled(label, splits):
+    """Features and examples of {split: labels}."""
     import tensorflow_datasets as tfds
 
-    place = folder / name / "1.0.0"
-    place.mkdir(parents=True)
-    features = tfds.features.FeaturesDict({"sentence": tfds.features.Text(), "label": label, "idx": tf.int32})
-    identity = tfds.core.dataset_info.DatasetIdentity(
-        name=name, version=tfds.core.Version("1.0.0"), data_dir=str(place), module_name=name
-    )
-    writer = tfds.core.SequentialWriter(tfds.core.DatasetInfo(builder=identity, features=features), 1000)
-    writer.initialize_splits(list(splits))
-    for split, labels in splits.items():
-        writer.add_examples(
-            {split: [{"sentence": f"{split} text {i}", "label": value, "idx": i} for i, value in enumerate(labels)]}
-        )
-    writer.close_all()
+    examples = {
+        split: [{"sentence": f"{split} text {i}", "label": value, "idx": i} for i, value in enumerate(labels)]
+        for split, labels in splits.items()
+    }
+    return {"sentence": tfds.features.Text(), "label": label, "idx": tf.int32}, examples
 
 
-def test_tfds_labels_have_names_and_missing_splits_are_carved(tfds_folder):
+def test_tfds_labels_have_names_and_missing_splits_are_carved(store_tfds):
     import tensorflow_datasets as tfds
 
     label = tfds.features.ClassLabel(names=["negative", "positive"])
-    store(tfds_folder, "tiny_pair", label, {"train": [0, 1] * 20, "test": [1, 0, 1], "unsupervised": [-1] * 4})
+    store_tfds("tiny_pair", *labelled(label, {"train": [0, 1] * 20, "test": [1, 0, 1], "unsupervised": [-1] * 4}))
     splits = sentiment.load("tfds:tiny_pair")
     assert sizes(splits) == [36, 4, 3]
     assert rows(splits.test) == [("test text 0", "positive"), ("test text 1", "negative"), ("test text 2", "positive")]
     assert sizes(sentiment.load("tfds:tiny_pair", validation_fraction=0)) == [40, None, 3]
 
 
-def test_tfds_test_split_without_labels_gives_way_to_the_validation_split(tfds_folder):
+def test_tfds_test_split_without_labels_gives_way_to_the_validation_split(store_tfds):
     import tensorflow_datasets as tfds
 
     label = tfds.features.ClassLabel(names=["negative", "positive"])
-    store(tfds_folder, "tiny_glue", label, {"train": [0, 1] * 20, "validation": [1, 0], "test": [-1] * 5})
+    store_tfds("tiny_glue", *labelled(label, {"train": [0, 1] * 20, "validation": [1, 0], "test": [-1] * 5}))
     splits = sentiment.load("tfds:tiny_glue")
     assert sizes(splits) == [36, 4, 2]
     assert [label for _, label in rows(splits.test)] == ["positive", "negative"]
@@ -233,15 +219,15 @@ def test_tfds_test_split_without_labels_gives_way_to_the_validation_split(tfds_f
 @pytest.mark.parametrize(
     "dtype, values, names", [(tf.int64, [-1, 1], ["-1", "1"]), (tf.string, ["a", "b"], ["a", "b"])]
 )
-def test_tfds_labels_without_names(tfds_folder, dtype, values, names):
-    store(tfds_folder, "tiny_plain", dtype, {"train": values * 10, "validation": values, "test": values})
+def test_tfds_labels_without_names(store_tfds, dtype, values, names):
+    store_tfds("tiny_plain", *labelled(dtype, {"train": values * 10, "validation": values, "test": values}))
     splits = sentiment.load("tfds:tiny_plain")
     assert sizes(splits) == [20, 2, 2]
     assert [label for _, label in rows(splits.validation)] == names
 
 
-def test_tfds_keys_and_names_that_do_not_fit(tfds_folder):
-    store(tfds_folder, "tiny_bad", tf.float32, {"train": [0.5, 1.5], "test": [0.5]})
+def test_tfds_keys_and_names_that_do_not_fit(store_tfds):
+    store_tfds("tiny_bad", *labelled(tf.float32, {"train": [0.5, 1.5], "test": [0.5]}))
     for data, keys, message in (
         ("tfds:tiny_bad", {}, "'label' holds no label.*--label_key"),
         ("tfds:tiny_bad", {"text_key": "idx", "label_key": "sentence"}, "'idx' holds no text.*--text_key"),

@@ -48,26 +48,9 @@ def test_a_folder_is_read_as_for_captioning(tmp_path):
         text_to_image.load(test_fraction=2)
 
 
-def store(folder, name, features, splits):
-    """Writes a tensorflow-datasets set of {split: examples}."""
+def test_names_of_classes_become_captions(store_tfds):
     import tensorflow_datasets as tfds
 
-    place = folder / name / "1.0.0"
-    place.mkdir(parents=True)
-    identity = tfds.core.dataset_info.DatasetIdentity(
-        name=name, version=tfds.core.Version("1.0.0"), data_dir=str(place), module_name=name
-    )
-    info = tfds.core.DatasetInfo(builder=identity, features=tfds.features.FeaturesDict(features))
-    writer = tfds.core.SequentialWriter(info, 1000)
-    writer.initialize_splits(list(splits))
-    writer.add_examples(splits)
-    writer.close_all()
-
-
-def test_names_of_classes_become_captions(tmp_path, monkeypatch):
-    import tensorflow_datasets as tfds
-
-    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
     names = ["pink primrose", "ox_eye_daisy"]
     features = {
         "image": tfds.features.Image(),
@@ -80,7 +63,7 @@ def test_names_of_classes_become_captions(tmp_path, monkeypatch):
             {"image": picture(n), "label": n % 2 if label is None else label, "file_name": f"{n}.jpg"} for n in numbers
         ]
 
-    store(tmp_path, "tiny_flowers", features, {"train": examples(range(20)), "test": examples((30, 31))})
+    store_tfds("tiny_flowers", features, {"train": examples(range(20)), "test": examples((30, 31))})
     splits = text_to_image.load("tfds:tiny_flowers", validation_fraction=0.2)
     assert sizes(splits) == [16, 4, 2, None]
     for example in splits.split("all").as_numpy_iterator():
@@ -89,7 +72,7 @@ def test_names_of_classes_become_captions(tmp_path, monkeypatch):
     with pytest.raises(UserError, match="--caption_key"):
         text_to_image.load("tfds:tiny_flowers", caption_key="nope")
 
-    store(tmp_path, "tiny_hidden", features, {"train": examples(range(4)), "test": examples((8, 9), label=-1)})
+    store_tfds("tiny_hidden", features, {"train": examples(range(4)), "test": examples((8, 9), label=-1)})
     assert sizes(text_to_image.load("tfds:tiny_hidden", validation_fraction=0, test_fraction=0)) == [
         4,
         None,
@@ -99,7 +82,7 @@ def test_names_of_classes_become_captions(tmp_path, monkeypatch):
 
     captioned = {**features, "caption": tfds.features.Text()}
     some = [{**example, "caption": "in words"} for example in examples(range(4))]
-    store(tmp_path, "tiny_captions", captioned, {"train": some})
+    store_tfds("tiny_captions", captioned, {"train": some})
     for key, captions in (
         (None, {b"in words"}),
         ("label", {b"a photo of a pink primrose", b"a photo of an ox eye daisy"}),

@@ -243,35 +243,13 @@ def test_what_cannot_be_loaded_says_so_in_one_line(tmp_path):
         assert "\n" not in str(caught.value)
 
 
-@pytest.fixture
-def tfds_folder(tmp_path, monkeypatch):
-    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
-    return tmp_path
-
-
-def store(folder, name, features, splits, supervised_keys=None):
-    """Writes a tensorflow-datasets set of {split: examples}."""
-    import tensorflow_datasets as tfds
-
-    place = folder / name / "1.0.0"
-    place.mkdir(parents=True)
-    identity = tfds.core.dataset_info.DatasetIdentity(
-        name=name, version=tfds.core.Version("1.0.0"), data_dir=str(place), module_name=name
-    )
-    info = tfds.core.DatasetInfo(builder=identity, features=features, supervised_keys=supervised_keys)
-    writer = tfds.core.SequentialWriter(info, 1000)
-    writer.initialize_splits(list(splits))
-    writer.add_examples(splits)
-    writer.close_all()
-
-
-def test_tfds_translation_sets(tfds_folder):
+def test_tfds_translation_sets(store_tfds):
     import tensorflow_datasets as tfds
 
     train = [{"en": f"line {i}", "pt": f"linha {i}"} for i in range(40)] + [{"en": "", "pt": "nada"}]
     splits = {"train": train, "validation": train[:2], "test": train[2:5]}
     features = tfds.features.Translation(languages=["en", "pt"])
-    store(tfds_folder, "tiny_ted", features, splits, ("pt", "en"))
+    store_tfds("tiny_ted", features, splits, ("pt", "en"))
     splits = translation.load("tfds:tiny_ted")
     assert sizes(splits) == [35, 2, 3]
     assert rows(splits.validation) == [("linha 0", "line 0"), ("linha 1", "line 1")]
@@ -284,19 +262,19 @@ def test_tfds_translation_sets(tfds_folder):
             translation.load("tfds:tiny_ted", **keys)
 
 
-def test_tfds_sets_with_other_than_two_texts(tfds_folder):
+def test_tfds_sets_with_other_than_two_texts(store_tfds):
     import tensorflow_datasets as tfds
 
     features = tfds.features.FeaturesDict(
         {"de": tfds.features.Text(), "en": tfds.features.Text(), "id": tfds.features.Text(), "year": tf.int32}
     )
     train = [{"de": f"Zeile {i}", "en": f"line {i}", "id": str(i), "year": i} for i in range(40)]
-    store(tfds_folder, "tiny_wmt", features, {"train": train})
+    store_tfds("tiny_wmt", features, {"train": train})
     with pytest.raises(UserError, match="There are de, en, id;.*--source_key"):
         translation.load("tfds:tiny_wmt")
     assert sizes(translation.load("tfds:tiny_wmt", **TO_GERMAN)) == [36, 2, 2]
     features = tfds.features.FeaturesDict({"text": tfds.features.Text(), "label": tf.int32})
-    store(tfds_folder, "tiny_reviews", features, {"train": [{"text": "fine", "label": 1}]})
+    store_tfds("tiny_reviews", features, {"train": [{"text": "fine", "label": 1}]})
     with pytest.raises(UserError, match="no two texts to an example; its features are: label, text"):
         translation.load("tfds:tiny_reviews")
 
