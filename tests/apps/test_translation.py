@@ -25,9 +25,6 @@ def test_the_demo_is_learned_and_measured_on_unseen_sentences(command, run_dir, 
     answers = [json.loads(line) for line in (run_dir / "answers.jsonl").read_text().splitlines()]
     hypotheses = (run_dir / "hypotheses.txt").read_text().splitlines()
     assert hypotheses == [answer["translation"] for answer in answers] and len(answers) == 600
-    greedy = command("translation", "evaluate", "--model", run_dir, "--beams", 1, "--output", run_dir / "greedy")
-    assert "BLEU" in greedy.stdout
-    assert abs(read_json(run_dir / "greedy" / "metrics.json")["bleu"] - metrics["bleu"]) < 5
 
 
 def test_sentences_from_a_file_and_from_a_pipe(command, run_dir, tmp_path):
