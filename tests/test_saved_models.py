@@ -13,6 +13,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from apps import runner
 from apps.command_line import all_apps
+from keras_apps.export import server_files
 from keras_apps.export.answers import plain
 from keras_apps.serving.client import Client
 from keras_apps.serving.embedded import EmbeddedServer
@@ -54,6 +55,11 @@ def test_each_loads_on_a_server_that_may_not_compile(name):
     saved = saved_model_pb2.SavedModel.FromString((SAVED_MODELS / name / "1" / "saved_model.pb").read_bytes())
     functions = saved.meta_graphs[0].graph_def.library.function
     assert not [node.op for function in functions for node in function.node_def if node.op.startswith("Xla")]
+
+
+def test_a_server_is_told_of_them_as_an_export_would():
+    for name, text in server_files._server_files(SAVED_MODELS).items():
+        assert (SAVED_MODELS / name).read_text() == text
 
 
 def test_together_they_are_small():

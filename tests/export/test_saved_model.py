@@ -21,6 +21,7 @@ from keras_apps.export.saved_model import export
 from keras_apps.export.server_files import write_server_files
 from keras_apps.files import atomic_file, export_description
 from keras_apps.models.sentiment import SentimentClassifier
+from keras_apps.serving.launch import server_flags
 
 TEXTS = ["A great cast, but a dull film.", "Not bad at all!", "word " * 300, "💥"]
 
@@ -154,6 +155,12 @@ def test_models_config_is_what_the_server_parses(exported):
     config = text_format.Parse((exported / "models.config").read_text(), model_server_config_pb2.ModelServerConfig())
     (model,) = config.model_config_list.config
     assert (model.name, model.base_path, model.model_platform) == ("sentiment", "/models/sentiment", "tensorflow")
+
+
+def test_docker_compose_starts_the_server_as_serve_does(exported):
+    compose = (exported / "docker-compose.yml").read_text()
+    for flag in server_flags("/models/models.config", 8501, 8500, xla=False):
+        assert compose.count(f"      - {flag}\n") == 2
 
 
 def warmup_records(version):
