@@ -7,7 +7,7 @@ import dataclasses
 import functools
 import inspect
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
@@ -37,6 +37,7 @@ class Signature:
         examples: raw requests of one element each, one for every shape that `decode` gives the core. They warm a
             server up, and the first is the worked example of the export's README.
         batch_sizes: the sizes a server may batch requests to.
+        beside: names of further tensors of `decode` that pass by the core: those of shapes that no example can list.
     """
 
     inputs: Mapping[str, tf.TensorSpec]
@@ -45,17 +46,18 @@ class Signature:
     encode: Callable[[Tensors], Tensors]
     examples: Sequence[Mapping[str, Any]]
     batch_sizes: Sequence[int] = (1, 8, 64)
+    beside: Collection[str] = ()
 
     def function(self, xla: bool) -> Callable[[Tensors], Tensors]:
         """`encode(core(decode(inputs)))`, the core compiled by XLA or not: what is exported, served and predicted."""
         decode, core, encode = self._parts
         if xla:
             # Traced by itself: a function that is called without XLA too is no longer one that XLA can compile.
-            core = _traced(self.core, _dense(decode.structured_outputs), jit_compile=True)
+            core = _traced(self.core, self._split(decode.structured_outputs)[0], jit_compile=True)
 
         def answer(inputs: Tensors) -> Tensors:
-            decoded = decode(inputs)
-            return encode(core(_dense(decoded)) | _strings(decoded))
+            dense, beside = self._split(decode(inputs))
+            return encode(core(dense) | beside)
 
         return answer
 
@@ -63,23 +65,20 @@ class Signature:
     def _parts(self) -> tuple[tf.types.experimental.ConcreteFunction, ...]:
         """`decode`, `core` and `encode`, traced once, however many functions are made of them and saved."""
         decode = _traced(self.decode, dict(self.inputs))
-        decoded = decode.structured_outputs
-        core = _traced(self.core, _dense(decoded))
-        return decode, core, _traced(self.encode, core.structured_outputs | _strings(decoded))
+        dense, beside = self._split(decode.structured_outputs)
+        core = _traced(self.core, dense)
+        return decode, core, _traced(self.encode, core.structured_outputs | beside)
+
+    def _split(self, decoded: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What the core takes, and what passes by it."""
+        beside = {name: each for name, each in decoded.items() if name in self.beside or each.dtype == tf.string}
+        return {name: each for name, each in decoded.items() if name not in beside}, beside
 
 
 def _traced(
     function: Callable[[Tensors], Tensors], inputs: dict[str, tf.TensorSpec], jit_compile: bool | None = None
 ) -> tf.types.experimental.ConcreteFunction:
     return tf.function(function, jit_compile=jit_compile, autograph=False).get_concrete_function(inputs)
-
-
-def _dense(tensors: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: tensor for name, tensor in tensors.items() if tensor.dtype != tf.string}
-
-
-def _strings(tensors: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: tensor for name, tensor in tensors.items() if tensor.dtype == tf.string}
 
 
 class ServableModel(keras.Model):

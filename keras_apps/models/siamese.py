@@ -493,13 +493,15 @@ class SiameseNetwork(ServableModel):
                 [{"image_bytes": first}],
                 sizes,
             ),
+            # Classes pass by the core: for each number of them XLA would compile the network anew.
             "classify": Signature(
                 bytes_of("query_bytes") | support,
                 self._decode_query,
+                lambda inputs: {"embedding": self(inputs["image"])},
                 self._classify,
-                lambda outputs: outputs,
                 [{"query_bytes": first, "support": classes}],
                 sizes,
+                beside=("support",),
             ),
         }
 
@@ -542,10 +544,10 @@ class SiameseNetwork(ServableModel):
         with tf.control_dependencies(checks):
             return {"image": self._decoded(inputs["query_bytes"]), "support": tf.identity(support)}
 
-    def _classify(self, inputs: Tensors) -> Tensors:
+    def _classify(self, outputs: Tensors) -> Tensors:
         # The mean of several shots is shorter than each.
-        prototypes = self.prototypes(inputs["support"][:, :, None])
-        scores = self.similarity(self(inputs["image"])[:, None], prototypes)
+        prototypes = self.prototypes(outputs["support"][:, :, None])
+        scores = self.similarity(outputs["embedding"][:, None], prototypes)
         return {"index": tf.argmax(scores, axis=-1, output_type=tf.int32), "scores": scores}
 
 

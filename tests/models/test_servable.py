@@ -31,6 +31,28 @@ def test_strings_pass_by_the_core():
         assert answer["answer"].numpy().tolist() == [b"ab4", b"c2"]
 
 
+def test_what_is_named_passes_by_the_core_which_is_compiled_once():
+    traced = []
+
+    def core(dense):
+        traced.append(set(dense))
+        return {"doubled": dense["x"] * 2}
+
+    signature = Signature(
+        inputs={"x": tf.TensorSpec([None], tf.float32), "rows": tf.TensorSpec([None, None], tf.float32)},
+        decode=lambda raw: dict(raw),
+        core=core,
+        encode=lambda out: {"answer": out["doubled"] + tf.reduce_sum(out["rows"], axis=-1)},
+        examples=[],
+        beside=("rows",),
+    )
+    answer = tf.function(signature.function(xla=True), input_signature=[dict(signature.inputs)])
+    for columns in (1, 3):
+        given = {"x": tf.constant([1.0, 2.0]), "rows": tf.ones([2, columns])}
+        assert answer(given)["answer"].numpy().tolist() == [2 + columns, 4 + columns]
+    assert set(map(frozenset, traced)) == {frozenset({"x"})}
+
+
 def test_only_the_signature_that_is_asked_is_traced():
     inputs = {"x": tf.TensorSpec([None], tf.float32)}
 

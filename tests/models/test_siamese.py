@@ -212,6 +212,8 @@ def test_signatures_agree_with_each_other(trained):
     expected = embedded @ (support / np.linalg.norm(support, axis=1, keepdims=True)).T
     np.testing.assert_allclose(answer["scores"], expected, atol=1e-5)
     np.testing.assert_array_equal(answer["index"], expected.argmax(1))
+    # What is compiled does not depend on the number of classes.
+    assert list(trained.signatures()["classify"]._parts[1].structured_input_signature[0][0]) == ["image"]
     enrolled = trained.serve("enrol", image_bytes=encoded[:2])
     np.testing.assert_allclose(enrolled["embedding"], embedded[:2], atol=1e-6)
     np.testing.assert_array_equal(enrolled["threshold"], [trained.unknown.numpy()[0]] * 2)
