@@ -63,13 +63,17 @@ def run(
         return subprocess.CompletedProcess(arguments, process.exitcode, out, err)
 
 
-def in_passing() -> None:
-    """Makes short work of a command that is not run for its score nor its speed; for `before`."""
+def in_passing(examples: int = 40) -> None:
+    """Makes short work of a command that is not run for its score nor its speed; for `before`.
+
+    Args:
+        examples: of each part of a demo, at the most.
+    """
     from benchmarks.demo_data import SETS
 
     for name, demo in SETS.items():
         # Ten faces are one person's.
-        most = 80 if name == "demo_faces" else 40
+        most = 80 if name == "demo_faces" else examples
         if hasattr(demo, "SIZES"):
             demo.SIZES = {part: min(size, most) for part, size in demo.SIZES.items()}
         elif hasattr(demo, "ALPHABETS"):
@@ -81,7 +85,7 @@ def step_by_step() -> None:
     """The same for a training of one step, which takes longer to trace than to do."""
     import tensorflow as tf
 
-    in_passing()
+    in_passing(examples=16)
     tf.config.run_functions_eagerly(True)
     warnings.filterwarnings("ignore", message=".* does not apply to tf.data functions")
 
