@@ -128,7 +128,7 @@ class PredictFlags(inputs.PictureFlags):
     style_weight: float = 1.0
     """Of the style; 0 is the content as it is, and above 1 is for optimise alone."""
     share: list[float] = inputs.repeated(float)
-    """Mixes all styles into one, this being the share of the first; give one for each style."""
+    """Mixes all styles into one, up to four, this being the share of the first; give one for each style."""
     output: str = ""
     """Folder for the answers, CONTENT-STYLE.png, and grid.png with all of them, contents below each other."""
 

@@ -83,6 +83,14 @@ class Styles:
             shares / tf.reduce_sum(shares, axis=-1, keepdims=True),
         )
 
+    def filled_up(self, numbers: Sequence[int]) -> Styles:
+        """As many of each as the next of some numbers says: the same, and the last of them again with no share."""
+        own = tf.shape(self.shares)[1]
+        count = tf.reduce_min(tf.boolean_mask(numbers, own <= numbers))
+        places = tf.minimum(tf.range(count), own - 1)
+        images, sizes = (tf.gather(each, places, axis=1) for each in (self.images, self.sizes))
+        return Styles(images, sizes, tf.pad(self.shares, [[0, 0], [0, count - own]]))
+
     def tensors(self) -> Tensors:
         """As they pass from `decode` to `core`."""
         return {"styles": self.images, "style_sizes": self.sizes, "shares": self.shares}

@@ -39,6 +39,8 @@ LARGEST = 1024
 """Of the sizes that pictures are worked on at."""
 MOST_WEIGHT = 100.0
 """Of a style, in a search."""
+MIXED = (2, 4)
+"""Styles of a mix; of other numbers it is filled up to the next, for each is a shape to compile."""
 _STEP = 32
 """What sizes are multiples of."""
 _SMALLEST = 64
@@ -753,7 +755,7 @@ class StyleTransfer(ServableModel):
         """`serving_default`: bytes of a content and of a style, and the style's weight, to those of a PNG.
 
         The style's weight is 1 for what was trained or chosen, 0 for the content as it is; above 1 only for a search.
-        A feedforward model has learned its style, and wants none: no bytes. `mix` takes several styles with shares.
+        A feedforward model has learned its style, and wants none: no bytes. `mix` takes up to four styles with shares.
         """
         content = {"content_bytes": tf.TensorSpec([None], tf.string, name="content_bytes")}
         weight = {"style_weight": tf.TensorSpec([None], tf.float32, name="style_weight")}
@@ -775,16 +777,23 @@ class StyleTransfer(ServableModel):
             )
         }
         if self.method != "feedforward":
-            both = {"styles_bytes": [wave, dots], "shares": [0.5, 0.5], "style_weight": 1.0}
-            requests = [{"content_bytes": each} | both for each in contents]
+            requests = [
+                {"content_bytes": each, "style_weight": 1.0}
+                | {"styles_bytes": [wave, dots] * (count // 2), "shares": [1 / count] * count}
+                for count in MIXED
+                for each in contents
+            ]
             found["mix"] = Signature(content | several | weight, self._decode_mix, *parts, requests, batch_sizes)
         return found
 
     def _decode(self, inputs: Tensors) -> Tensors:
         one = {"styles_bytes": inputs["style_bytes"][:, None], "shares": tf.ones_like(inputs["style_weight"])[:, None]}
-        return self._decode_mix(inputs | one)
+        return self._decoded(inputs | one, places=(1,))
 
     def _decode_mix(self, inputs: Tensors) -> Tensors:
+        return self._decoded(inputs, places=MIXED)
+
+    def _decoded(self, inputs: Tensors, places: Sequence[int]) -> Tensors:
         weight, shares, encoded = inputs["style_weight"], inputs["shares"], inputs["styles_bytes"]
         most = MOST_WEIGHT if self.method == "optimise" else 1.0
         checks = [
@@ -801,6 +810,10 @@ class StyleTransfer(ServableModel):
             tf.debugging.Assert(
                 tf.reduce_all(tf.shape(encoded) == tf.shape(shares)),
                 ["styles_bytes and shares must have as many values"],
+            ),
+            tf.debugging.Assert(
+                tf.shape(encoded)[1] <= places[-1],
+                [f"a mix is of {places[-1]} styles at the most; the request has", tf.shape(encoded)[1]],
             ),
         ]
 
@@ -824,7 +837,7 @@ class StyleTransfer(ServableModel):
             "style {} of the request is empty; give the bytes of a picture",
         )
         with tf.control_dependencies([given]):
-            return found | Styles.decoded(encoded, shares, self.style_size).tensors()
+            return found | Styles.decoded(encoded, shares, self.style_size).filled_up(places).tensors()
 
     def _trimmed(self, content: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
         """Pictures that fill three quarters of the square's height or width, or less, without the last quarter."""

@@ -265,6 +265,25 @@ def test_styles_are_mixed_by_their_shares(painter, searcher):
         assert np.abs(even - first).mean() > 1 < np.abs(even - second).mean()
 
 
+def test_a_mix_is_of_two_or_four_styles_to_a_compiler(painter):
+    decode = painter.signatures()["mix"].decode
+
+    def shapes(count):
+        decoded = decode(
+            {
+                "content_bytes": tf.constant([png(64, 64)]),
+                "styles_bytes": tf.constant([[png(64, 64, 1)] * count]),
+                "shares": tf.ones([1, count]),
+                "style_weight": tf.ones([1]),
+            }
+        )
+        return {name: each.shape for name, each in decoded.items()}
+
+    assert shapes(1) == shapes(2) != shapes(3) == shapes(4)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="of 4 styles at the most; the request has"):
+        shapes(5)
+
+
 def test_a_feedforward_model_learns_the_first_style_and_takes_no_other():
     model = small(method="feedforward")
     history = fit(model, "transfer", 30, learning_rate=3e-3)
