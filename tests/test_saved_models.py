@@ -131,7 +131,7 @@ def test_each_is_measured_where_no_model_is_named(command, name, tmp_path, read_
 
 @pytest.mark.parametrize("name", APPS)
 def test_each_can_be_started_from(command, name, tmp_path):
-    flags = ["--run_dir", tmp_path / "run", "--epochs", 1, "--steps_per_epoch", 1, "--batch_size", 16]
+    flags = ["--run_dir", tmp_path / "run", "--epochs", 1, "--steps_per_epoch", 1, "--batch_size", 4]
     where = f"saved_models/{name}"
     result = command(name, "train", "--init_from", where, *flags, before=warm_process.step_by_step)
     copied, total = re.search(rf"(\d+) of (\d+) weights come from {where}", result.stderr).groups()

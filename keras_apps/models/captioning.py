@@ -378,11 +378,6 @@ class ImageCaptioner(ServableModel):
 
     def measure(self, examples: tf.data.Dataset, batch_size: int = 64) -> dict[str, Any]:
         """BLEU, CIDEr-D and ROUGE-L against all captions, and the `answers`."""
-
-        @tf.function(autograph=False, reduce_retracing=True)
-        def answer(images: tf.Tensor) -> Tensors:
-            return self._write(self._search({"image": images}))
-
         references = [
             [caption.decode("utf-8", "replace") for caption in captions]
             for captions in examples.map(lambda example: example["captions"]).as_numpy_iterator()
@@ -390,12 +385,16 @@ class ImageCaptioner(ServableModel):
         images = examples.map(lambda example: self._resize(example["image"]), tf.data.AUTOTUNE).batch(batch_size)
         answers = []
         for batch in told(images.prefetch(1), "writing captions: batch", int(images.cardinality())):
-            found = answer(batch)
+            found = self._answer(batch)
             for caption, score in zip(found["caption"].numpy(), found["score"].numpy(), strict=True):
                 answers.append({"caption": caption.decode("utf-8", "replace"), "score": float(score)})
         for each, captions in zip(answers, references, strict=True):
             each["references"] = captions
         return caption_report([each["caption"] for each in answers], references) | {"answers": answers}
+
+    @tf.function(autograph=False, reduce_retracing=True)
+    def _answer(self, images: tf.Tensor) -> Tensors:
+        return self._write(self._search({"image": images}))
 
     # Answers.
 

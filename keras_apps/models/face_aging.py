@@ -553,12 +553,10 @@ class FaceAging(AdversarialModel):
             person where 1 % of pairs of other people are, and the cosine's `threshold`, where there are two people; the
             same by age group; FID and KID of the groups that have enough faces.
         """
-        if getattr(self, "_measurer", None) is None:
-            self._measurer = tf.function(self._aged_and_seen, autograph=False, reduce_retracing=True)
         known = examples.map(lambda example: self.prepare(example, False) | {"years": example["age"]}, tf.data.AUTOTUNE)
         batches = known.batch(batch_size)
         rows = [
-            {name: value.numpy() for name, value in (self._measurer(batch["image"]) | batch).items()}
+            {name: value.numpy() for name, value in (self._aged_and_seen(batch["image"]) | batch).items()}
             for batch in told(batches, "measuring: batch", int(batches.cardinality()))
         ]
         found = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
@@ -598,6 +596,7 @@ class FaceAging(AdversarialModel):
         expected = weights @ self.centres / weights.sum(-1)
         return np.abs(expected - years), np.abs(logits.argmax(-1) - groups)
 
+    @tf.function(autograph=False, reduce_retracing=True)
     def _aged_and_seen(self, image: tf.Tensor) -> Tensors:
         """Faces at every age, `<uint8>[batch, groups, size, size, 3]`, and what the examiner sees of true and aged."""
         true = self.examiner(scale_pixels(image))
@@ -613,6 +612,7 @@ class FaceAging(AdversarialModel):
             "true_identity": true["identity"],
         }
 
+    @tf.function(autograph=False, reduce_retracing=True)
     def at_every_age(self, image: tf.Tensor) -> tf.Tensor:
         """`<uint8>[batch, size, size, 3]` -> the faces at the centre of each age group, `[batch, groups, ...]`."""
         return self._at_every_age(self.source(scale_pixels(image)))
@@ -628,12 +628,10 @@ class FaceAging(AdversarialModel):
         """Rows of a face and the same at every age; of a code, as long as none is found for a face."""
         if self.phase == "recognition":
             return None
-        if getattr(self, "_sampler", None) is None:
-            self._sampler = tf.function(self.at_every_age, autograph=False)
         if self.phase == "gan" and self.method == "latent":
             return self._at_every_age(tf.random.stateless_normal([_SHOWN, self.noise_units], [0, 0])).numpy()
         image = next(iter(examples.take(_SHOWN).map(lambda each: self._squashed(each["image"])).batch(_SHOWN)))
-        return np.concatenate([image.numpy()[:, None], self._sampler(image).numpy()], axis=1)
+        return np.concatenate([image.numpy()[:, None], self.at_every_age(image).numpy()], axis=1)
 
     # Answers.
 

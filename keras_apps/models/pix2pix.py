@@ -235,10 +235,9 @@ class Pix2Pix(AdversarialModel):
         made = self._pixels({"image": self._make(batch["input"])})["image"]
         return tf.stack([batch["input"], made, batch["target"]]).numpy()
 
+    @tf.function(autograph=False, reduce_retracing=True)
     def _make(self, inputs: tf.Tensor) -> tf.Tensor:
-        if getattr(self, "_maker", None) is None:
-            self._maker = tf.function(lambda batch: self.generate(batch, False), autograph=False, reduce_retracing=True)
-        return self._maker({"input": inputs})
+        return self.generate({"input": inputs}, False)
 
     def _labels(self, pixels: np.ndarray) -> np.ndarray:
         """The index of the nearest colour."""

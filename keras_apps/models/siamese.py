@@ -343,7 +343,7 @@ class SiameseNetwork(ServableModel):
         """
         prepared = examples.map(lambda example: self.prepare(example, training=False), tf.data.AUTOTUNE)
         batches = self.batches(prepared, batch_size, training=False)
-        scores = np.concatenate([self._scores(batch["images"]) for batch in batches])
+        scores = np.concatenate([self._scores(batch["images"]).numpy() for batch in batches])
         alike, unlike = np.einsum("eww->ew", scores), np.einsum("eww->ew", np.roll(scores, 1, axis=2))
         pairs = np.concatenate([alike.ravel(), unlike.ravel()])
         same = np.repeat([1, 0], alike.size)
@@ -359,16 +359,11 @@ class SiameseNetwork(ServableModel):
         self.unknown.assign([threshold, *one_shot.error_rates(best, is_known, threshold)])
         return True
 
-    def _scores(self, images: tf.Tensor) -> np.ndarray:
+    @tf.function(autograph=False, reduce_retracing=True)
+    def _scores(self, images: tf.Tensor) -> tf.Tensor:
         """`<float>[episodes, queries, classes]` of episodes' pictures."""
-        if getattr(self, "_scorer", None) is None:
-
-            def scores(images: tf.Tensor) -> tf.Tensor:
-                embeddings = self._embedded(images, training=False)
-                return self.similarity(embeddings[:, :, None, 0], embeddings[:, None, :, 1])
-
-            self._scorer = tf.function(scores, autograph=False, reduce_retracing=True)
-        return self._scorer(images).numpy()
+        embeddings = self._embedded(images, training=False)
+        return self.similarity(embeddings[:, :, None, 0], embeddings[:, None, :, 1])
 
     # Metrics.
 
@@ -391,7 +386,7 @@ class SiameseNetwork(ServableModel):
         """
         prepared = examples.map(lambda example: self.prepare(example, False), tf.data.AUTOTUNE).batch(batch_size)
         batches = told(prepared, "measuring: batch", int(prepared.cardinality()))
-        parts = [(self._embed(batch["image"]), batch["label"], batch["group"]) for batch in batches]
+        parts = [(self._embed(batch["image"]).numpy(), batch["label"], batch["group"]) for batch in batches]
         embeddings, labels, groups = (np.concatenate(column) for column in zip(*parts, strict=True))
         report: dict[str, Any] = {"pictures": len(labels), "classes": len(np.unique(labels))}
         for shots in (1, 5):
@@ -438,10 +433,9 @@ class SiameseNetwork(ServableModel):
             "roc": one_shot.roc_points(flat, same),
         }
 
-    def _embed(self, images: tf.Tensor) -> np.ndarray:
-        if getattr(self, "_embedder", None) is None:
-            self._embedder = tf.function(lambda some: self(some), autograph=False, reduce_retracing=True)
-        return self._embedder(images).numpy()
+    @tf.function(autograph=False, reduce_retracing=True)
+    def _embed(self, images: tf.Tensor) -> tf.Tensor:
+        return self(images)
 
     def _compared(self, queries: np.ndarray, supports: np.ndarray) -> np.ndarray:
         """`<float>[queries, units]` and `<float>[classes, shots, units]` -> `<float>[queries, classes]`."""
@@ -451,7 +445,7 @@ class SiameseNetwork(ServableModel):
         self, supports: Sequence[np.ndarray], queries: Sequence[np.ndarray], answers: np.ndarray
     ) -> float:
         of_supports, of_queries = (
-            self._embed(tf.stack([self._fitted(image) for image in images])) for images in (supports, queries)
+            self._embed(tf.stack([self._fitted(image) for image in images])).numpy() for images in (supports, queries)
         )
         return float(one_shot.is_right(self._compared(of_queries, of_supports[:, None]), answers).mean())
 

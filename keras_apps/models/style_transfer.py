@@ -744,10 +744,13 @@ class StyleTransfer(ServableModel):
             return None
         prepared = examples.map(lambda example: self.prepare(example, False))
         batch = next(iter(self.batches(prepared, _SHOWN, False)))
-        if getattr(self, "_maker", None) is None:
-            self._maker = tf.function(self.call, autograph=False, reduce_retracing=True)
-        rows = [batch["content"], to_pixels(self._maker(batch))]
-        return tf.stack([rows[0], batch["style"], rows[1]] if "style" in batch else rows).numpy()
+        made = to_pixels(self._make(batch))
+        rows = [batch["content"], batch["style"], made] if "style" in batch else [batch["content"], made]
+        return tf.stack(rows).numpy()
+
+    @tf.function(autograph=False, reduce_retracing=True)
+    def _make(self, batch: Tensors) -> tf.Tensor:
+        return self.call(batch)
 
     # Answers.
 

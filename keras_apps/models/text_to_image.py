@@ -359,18 +359,15 @@ class TextToImage(AdversarialModel):
 
     def pictures(self, texts: Sequence[str], seeds: Iterable[int], batch_size: int = 64) -> np.ndarray:
         """Pictures of sentences, of any length, `<uint8>[texts, size, size, 3]`; the same for the same seed."""
-        if getattr(self, "_painter", None) is None:
-
-            @tf.function(autograph=False, reduce_retracing=True)
-            def painter(texts: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
-                noise = tf.map_fn(self._noise, seeds, fn_output_signature=tf.float32)
-                return unscale_pixels(self.paint(self.embed(self._read(texts)), noise)["image"])
-
-            self._painter = painter
         requests = tf.data.Dataset.from_tensor_slices((list(texts), np.asarray(list(seeds), np.int32)))
         batches = requests.batch(batch_size)
         told_of = told(batches, "making pictures: batch", int(batches.cardinality()))
-        return np.concatenate([self._painter(*batch).numpy() for batch in told_of])
+        return np.concatenate([self._pictures(*batch).numpy() for batch in told_of])
+
+    @tf.function(autograph=False, reduce_retracing=True)
+    def _pictures(self, texts: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
+        noise = tf.map_fn(self._noise, seeds, fn_output_signature=tf.float32)
+        return unscale_pixels(self.paint(self.embed(self._read(texts)), noise)["image"])
 
     def measure(
         self,
