@@ -60,9 +60,9 @@ class Contender:
             raise UserError("this encoder is trained, so that nothing can be cached; give another --encoder")
         began = timing.now()
         if cached:
-            self.prepared = pipeline.prepare(self.model, examples, training=True)
+            self.prepared = pipeline.prepare(self.model, examples)
         else:
-            self.prepared = examples.map(lambda example: self.model.prepare(example, True), tf.data.AUTOTUNE).cache()
+            self.prepared = examples.map(self.model.prepare, tf.data.AUTOTUNE).cache()
         self.steps_per_epoch = pipeline.count_steps(self.model.batches(self.prepared, batch_size, training=True), 0)
         self.preparation = timing.now() - began
 

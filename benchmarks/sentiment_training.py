@@ -171,7 +171,7 @@ class Ours:
         self.model.compile(**compile_flags, xla=xla)
         laps.end("vocabulary, model" if not self.model.ngrams else "vocabulary, model, n-grams")
         self.train = splits.train
-        self.prepared = pipeline.prepare(self.model, self.train, training=True)
+        self.prepared = pipeline.prepare(self.model, self.train)
         self.steps_per_epoch = pipeline.count_steps(self.model.batches(self.prepared, batch_size, training=True), 0)
         laps.end("tokens")
         self.preparation = laps.seconds
@@ -186,7 +186,7 @@ class Ours:
                 *(changed or ["else its defaults"]),
             ]
         )
-        validation = pipeline.prepare(self.model, splits.validation, training=False)
+        validation = pipeline.prepare(self.model, splits.validation)
         self.validation = self.model.batches(validation, EVALUATION_BATCH, training=False)
 
     def batches(self, epochs: int) -> tf.data.Dataset:
@@ -344,7 +344,7 @@ def step_table(names: Sequence[str], measured: Sequence[Steps], peak: float) -> 
 
 def pipeline_table(ours: Ours, epochs: int, step_seconds: float) -> str:
     """Iterates over the training batches with no model, beginning with an empty cache."""
-    ours.prepared = pipeline.prepare(ours.model, ours.train, training=True)
+    ours.prepared = pipeline.prepare(ours.model, ours.train)
     rows = []
     iterator = iter(ours.batches(epochs))
     for epoch in range(epochs):

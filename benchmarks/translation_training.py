@@ -230,7 +230,7 @@ class Ours:
 
     def forget(self) -> None:
         """Begins with an empty cache."""
-        self.prepared = pipeline.prepare(self.model, self.examples, training=True)
+        self.prepared = pipeline.prepare(self.model, self.examples)
 
     def batches(self) -> tf.data.Dataset:
         """As `keras_apps.training.fit` has them."""

@@ -189,7 +189,7 @@ class ImageCaptioner(ServableModel):
         kept = () if is_inherited(self.encoder, self.encoder_is_pretrained, other.encoder) else ("encoder",)
         return super().inherit(other, (*skip, *kept))
 
-    def prepare(self, example: Tensors, training: bool) -> Tensors:
+    def prepare(self, example: Tensors) -> Tensors:
         """`image` -> `<uint8>[size, size, 3]`; `captions` -> their words and the end, `<int32>[captions, steps]`."""
         captions = _plain_words(example["captions"])
         # Nothing is left of a caption of punctuation alone.

@@ -181,7 +181,7 @@ class FaceAging(AdversarialModel):
         counts, halves = np.zeros(len(self.bounds), int), np.zeros(2, int)
 
         def known(example: Tensors) -> tuple[tf.Tensor, tf.Tensor]:
-            return example["age"], self.prepare(example, True)["half"]
+            return example["age"], self.prepare(example)["half"]
 
         for age, half in examples.map(known, num_parallel_calls=tf.data.AUTOTUNE).as_numpy_iterator():
             counts[np.searchsorted(self.bounds, max(age, self.bounds[0]), side="right") - 1] += 1
@@ -201,7 +201,7 @@ class FaceAging(AdversarialModel):
                 name,
             )
 
-    def prepare(self, example: Tensors, training: bool) -> Tensors:
+    def prepare(self, example: Tensors) -> Tensors:
         """`image` `<uint8>[size, size, 3]`, `age` as weights, `identity`, and the `half` of the people it is of."""
         image = self._squashed(example["image"])
         known = tf.strings.as_string(example["identity"])
@@ -553,7 +553,7 @@ class FaceAging(AdversarialModel):
             person where 1 % of pairs of other people are, and the cosine's `threshold`, where there are two people; the
             same by age group; FID and KID of the groups that have enough faces.
         """
-        known = examples.map(lambda example: self.prepare(example, False) | {"years": example["age"]}, tf.data.AUTOTUNE)
+        known = examples.map(lambda example: self.prepare(example) | {"years": example["age"]}, tf.data.AUTOTUNE)
         batches = known.batch(batch_size)
         rows = [
             {name: value.numpy() for name, value in (self._aged_and_seen(batch["image"]) | batch).items()}

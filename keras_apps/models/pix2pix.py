@@ -110,7 +110,7 @@ class Pix2Pix(AdversarialModel):
         """Looks for the colours of the new targets; no weight depends on them."""
         return super().config_for(examples) | {"palette": None}
 
-    def prepare(self, example: Tensors, training: bool) -> Tensors:
+    def prepare(self, example: Tensors) -> Tensors:
         """`<uint8>[height, width, 3]` each; a label map keeps its colours."""
         return {
             "input": self._fitted(example["input"], "area"),
@@ -209,7 +209,7 @@ class Pix2Pix(AdversarialModel):
                 of 16 pictures or more.
         """
         made, true = [], []
-        prepared = examples.map(lambda example: self.prepare(example, False), tf.data.AUTOTUNE).batch(batch_size)
+        prepared = examples.map(self.prepare, tf.data.AUTOTUNE).batch(batch_size)
         for batch in told(prepared, "making pictures: batch", int(prepared.cardinality())):
             made.append(self._pixels({"image": self._make(batch["input"])})["image"].numpy())
             true.append(batch["target"].numpy())
@@ -230,7 +230,7 @@ class Pix2Pix(AdversarialModel):
 
     def sample(self, examples: tf.data.Dataset) -> np.ndarray:
         """Rows of input, output and target."""
-        rows = examples.take(_SHOWN).map(lambda example: self.prepare(example, False)).batch(_SHOWN)
+        rows = examples.take(_SHOWN).map(self.prepare).batch(_SHOWN)
         batch = next(iter(rows))
         made = self._pixels({"image": self._make(batch["input"])})["image"]
         return tf.stack([batch["input"], made, batch["target"]]).numpy()

@@ -244,7 +244,7 @@ class SentimentClassifier(ServableModel):
             self.ngrams.ratios.assign(np.where(ratios == 0, own, ratios))
         return found
 
-    def prepare(self, example: Tensors, training: bool) -> Tensors:
+    def prepare(self, example: Tensors) -> Tensors:
         """`text` and `label` -> `tokens`, `label` (an index; -1 for a class unknown to the model) and `ngrams`."""
         encoded = {name: rows[0] for name, rows in self._encode(example["text"][None]).items()}
         # A text without a word has one step of padding: recurrent layers can't do with none.
@@ -428,7 +428,7 @@ class SentimentClassifier(ServableModel):
 
     def _logits_and_labels(self, examples: tf.data.Dataset, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
         """`<float>[branches, examples, classes]` and `<int>[examples]`, of raw examples."""
-        prepared = examples.map(lambda example: self.prepare(example, training=False), tf.data.AUTOTUNE)
+        prepared = examples.map(self.prepare, tf.data.AUTOTUNE)
         branch_logits = tf.function(self.branch_logits, reduce_retracing=True, autograph=False)
         logits, labels = [], []
         batches = self.batches(prepared, batch_size, training=False)

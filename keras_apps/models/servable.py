@@ -114,7 +114,7 @@ class ServableModel(keras.Model):
         """Learns from raw training examples what data decides and the constructor was not given, and builds."""
         raise NotImplementedError
 
-    def prepare(self, example: Tensors, training: bool) -> Tensors:
+    def prepare(self, example: Tensors) -> Tensors:
         """One raw example -> dense tensors; deterministic, so that its result can be cached."""
         raise NotImplementedError
 

@@ -151,7 +151,7 @@ class SiameseNetwork(ServableModel):
         alike = all(getattr(self, name) == getattr(other, name) for name in ("objective", "embedding", "units"))
         return super().inherit(other, skip if alike else (*skip, "calibration", "unknown"))
 
-    def prepare(self, example: Tensors, training: bool) -> Tensors:
+    def prepare(self, example: Tensors) -> Tensors:
         """`image` `<uint8>[image_size, image_size, channels]`, squashed, with `label` and `group`."""
         return {"image": self._fitted(example["image"]), "label": example["label"], "group": example["group"]}
 
@@ -341,7 +341,7 @@ class SiameseNetwork(ServableModel):
         The first by Platt's method, on as many pairs of one class as of two; the second such that a picture of none of
         the classes is taken for one of them as often as one of them is taken for none.
         """
-        prepared = examples.map(lambda example: self.prepare(example, training=False), tf.data.AUTOTUNE)
+        prepared = examples.map(self.prepare, tf.data.AUTOTUNE)
         batches = self.batches(prepared, batch_size, training=False)
         scores = np.concatenate([self._scores(batch["images"]).numpy() for batch in batches])
         alike, unlike = np.einsum("eww->ew", scores), np.einsum("eww->ew", np.roll(scores, 1, axis=2))
@@ -384,7 +384,7 @@ class SiameseNetwork(ServableModel):
             Plain values; under `answers` of each picture its place on a map, and where it was asked for in an episode,
             by how much the best wrong class was ahead of its own, at the worst.
         """
-        prepared = examples.map(lambda example: self.prepare(example, False), tf.data.AUTOTUNE).batch(batch_size)
+        prepared = examples.map(self.prepare, tf.data.AUTOTUNE).batch(batch_size)
         batches = told(prepared, "measuring: batch", int(prepared.cardinality()))
         parts = [(self._embed(batch["image"]).numpy(), batch["label"], batch["group"]) for batch in batches]
         embeddings, labels, groups = (np.concatenate(column) for column in zip(*parts, strict=True))

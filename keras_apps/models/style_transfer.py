@@ -265,7 +265,7 @@ class StyleTransfer(ServableModel):
         """A copy for inference; it says nothing of its progress unless asked to."""
         return super().snapshot(**{"progress": 0} | changes)
 
-    def prepare(self, example: Tensors, training: bool) -> Tensors:
+    def prepare(self, example: Tensors) -> Tensors:
         """`image` `<uint8>[height, width, 3]`, its shorter side the same for all; and whether it `is_style`."""
         size = tf.shape(example["image"])[:2]
         shorter = tf.reduce_min(size)
@@ -742,7 +742,7 @@ class StyleTransfer(ServableModel):
         """Rows of content, style and what is made of them, once there is a network to paint."""
         if self.phase != "transfer":
             return None
-        prepared = examples.map(lambda example: self.prepare(example, False))
+        prepared = examples.map(self.prepare)
         batch = next(iter(self.batches(prepared, _SHOWN, False)))
         made = to_pixels(self._make(batch))
         rows = [batch["content"], batch["style"], made] if "style" in batch else [batch["content"], made]

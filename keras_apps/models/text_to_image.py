@@ -121,7 +121,7 @@ class TextToImage(AdversarialModel):
         if not self.built:
             self._build_network()
 
-    def prepare(self, example: Tensors, training: bool) -> Tensors:
+    def prepare(self, example: Tensors) -> Tensors:
         """`image` -> `<uint8>[size, size, 3]`; `captions` -> their words, `<int32>[captions, max_length]`, 0-padded."""
         words = self._read(example["captions"])
         # A caption may be without a word, a picture not without a caption.

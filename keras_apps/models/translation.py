@@ -190,7 +190,7 @@ class Translator(ServableModel):
         if not self.built:
             self._build_network()
 
-    def prepare(self, example: Tensors, training: bool) -> Tensors:
+    def prepare(self, example: Tensors) -> Tensors:
         """`source` and `target` -> their tokens with the end token, `<int32>[steps]`, and the texts left out."""
         both = self._encode(tf.stack([example["source"], example["target"]]))
         return {"source": both[0], "target": both[1]}

@@ -191,7 +191,7 @@ def _fit_phase(
     progress: checkpoints.Progress,
 ) -> ServableModel | None:
     """Returns the best model of the phase, as it was saved; None where it is of an epoch before this call."""
-    prepared = pipeline.prepare(network, splits.train, training=True)
+    prepared = pipeline.prepare(network, splits.train)
     an_epoch = network.batches(prepared, config.batch_size, training=True)
     steps = pipeline.count_steps(an_epoch, config.steps_per_epoch)
     # Keras's last call of an epoch would take the batches that it has too many from the next.
@@ -204,7 +204,7 @@ def _fit_phase(
         )
     validation = None
     if splits.validation is not None:
-        prepared_validation = pipeline.prepare(network, splits.validation, training=False)
+        prepared_validation = pipeline.prepare(network, splits.validation)
         validation = pipeline.counted(network.batches(prepared_validation, config.batch_size, training=False))
         pipeline.check_shares(network, validation, training=False)
     pipeline.check_shares(network, an_epoch.take(steps), training=True)

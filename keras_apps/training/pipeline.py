@@ -26,9 +26,9 @@ _AHEAD = 4
 _SEEDS_PER_PHASE = 100_000
 
 
-def prepare(model: ServableModel, examples: tf.data.Dataset, training: bool) -> tf.data.Dataset:
+def prepare(model: ServableModel, examples: tf.data.Dataset) -> tf.data.Dataset:
     """Raw examples -> prepared ones, kept in memory after the first pass where they fit."""
-    prepared = examples.map(lambda example: model.prepare(example, training), num_parallel_calls=tf.data.AUTOTUNE)
+    prepared = examples.map(model.prepare, num_parallel_calls=tf.data.AUTOTUNE)
     if model.features_key() is not None:
         prepared = with_features(model, prepared)
     sizes = [

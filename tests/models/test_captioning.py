@@ -46,14 +46,14 @@ def built(**arguments):
 
 
 def one_batch(model):
-    prepared = examples().map(lambda example: model.prepare(example, training=True))
+    prepared = examples().map(model.prepare)
     return next(iter(model.batches(prepared, 9, training=False)))
 
 
 def trained(epochs, **arguments):
     model = built(**arguments)
     model.compile(learning_rate=1e-2, warmup_steps=30, attention_penalty=0.1)
-    prepared = examples().map(lambda example: model.prepare(example, training=True)).cache()
+    prepared = examples().map(model.prepare).cache()
     model.fit(model.batches(prepared, 9, training=True, seed=1).repeat(epochs), verbose=0)
     return model
 
@@ -99,8 +99,7 @@ def test_captions_are_words_without_punctuation():
         {
             "image": tf.zeros([3, 5, 3], tf.uint8),
             "captions": tf.constant(["A RED half,  left-of \u2018blue\u2019 .", "'' - ...", "red"]),
-        },
-        training=True,
+        }
     )
     assert found["image"].shape == (32, 32, 3) and found["image"].dtype == tf.uint8
     pieces = model.words.pieces(found["captions"]).numpy().tolist()
@@ -114,7 +113,7 @@ def test_captions_are_words_without_punctuation():
 def test_a_picture_whose_captions_have_no_word_has_an_empty_one():
     model = ImageCaptioner(**SMALL, vocabulary=["\u2581a", "\u2581red"])
     example = {"image": tf.zeros([4, 4, 3], tf.uint8), "captions": tf.constant(["!!", ".."])}
-    prepared = model.prepare(example, training=True)
+    prepared = model.prepare(example)
     np.testing.assert_array_equal(prepared["captions"], [[model.words.end]])
     model.compile()
     assert np.isfinite(model.train_step({name: each[None] for name, each in prepared.items()})["loss"])
@@ -123,7 +122,7 @@ def test_a_picture_whose_captions_have_no_word_has_an_empty_one():
 def test_a_long_caption_is_cut_and_ends():
     model = built()
     captions = tf.constant(["a red half left of green to the right of blue"])
-    found = model.prepare({"image": tf.zeros([4, 4, 3], tf.uint8), "captions": captions}, training=True)["captions"]
+    found = model.prepare({"image": tf.zeros([4, 4, 3], tf.uint8), "captions": captions})["captions"]
     assert found.shape == (1, SMALL["max_length"] + 1) and found[0, -1] == model.words.end
 
 

@@ -41,7 +41,7 @@ def fit(model, examples, phase, steps, **settings):
     """Steps on all the examples at once."""
     model.begin_phase(phase)
     model.compile(**settings)
-    prepared = examples.map(lambda each: model.prepare(each, True)).cache()
+    prepared = examples.map(model.prepare).cache()
     batches = epochs_of_batches(model, prepared, batch_size=24, steps=1, epochs=range(steps), phase=0, seed=0)
     step = tf.function(model.train_step, autograph=False)
     history = []
@@ -75,18 +75,15 @@ def test_an_age_is_shared_by_the_two_groups_around_it():
 
 def test_the_observers_never_share_a_person():
     model = FaceAging(**SMALL)
-    rows = list(faces(40).map(lambda each: model.prepare(each, True)).as_numpy_iterator())
+    rows = list(faces(40).map(model.prepare).as_numpy_iterator())
     halves = {(row["identity"], row["half"]) for row in rows}
     assert len(halves) == 40 and {half for _, half in halves} == {0, 1}
     # Where nobody is known it is by picture, and the same again.
-    first, second = (
-        [int(row["half"]) for row in faces(40, known=False).map(lambda each: model.prepare(each, True))]
-        for _ in range(2)
-    )
+    first, second = ([int(row["half"]) for row in faces(40, known=False).map(model.prepare)] for _ in range(2))
     assert first == second and 30 < sum(first) < 90
     model.begin_phase("recognition")
     model.compile()
-    batch = next(iter(model.batches(faces(40).map(lambda each: model.prepare(each, True)), 120, True)))
+    batch = next(iter(model.batches(faces(40).map(model.prepare), 120, True)))
     np.testing.assert_array_equal(batch["share"], 2 * np.eye(2)[batch["half"]])
     with tf.GradientTape() as tape:
         values = model._recognition_values(batch | {"share": batch["share"] * [1, 0]})
@@ -100,7 +97,7 @@ def test_recognition_sees_two_pictures_of_a_person_side_by_side_and_each_once():
     model = FaceAging(**SMALL)
     model.begin_phase("recognition")
     model.compile()
-    prepared = faces(6, ages=(10, 20, 30, 40)).map(lambda each: model.prepare(each, True))
+    prepared = faces(6, ages=(10, 20, 30, 40)).map(model.prepare)
     batches = list(model.batches(prepared, 8, True, 3).as_numpy_iterator())
     identities = np.concatenate([batch["identity"] for batch in batches])
     assert sorted(identities) == sorted(np.repeat(np.arange(6), 4))

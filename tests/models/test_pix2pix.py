@@ -31,11 +31,7 @@ def small(**settings):
 
 def fit(model, examples, epochs, **settings):
     model.compile(**{"learning_rate": 2e-3, "discriminator_learning_rate": 1e-3} | settings)
-    batches = [
-        batch
-        for epoch in range(epochs)
-        for batch in model.batches(examples.map(lambda e: model.prepare(e, True)), 8, True, epoch)
-    ]
+    batches = [batch for epoch in range(epochs) for batch in model.batches(examples.map(model.prepare), 8, True, epoch)]
     step = tf.function(model.train_step, autograph=False)
     return [{name: float(value) for name, value in step(batch).items()} for batch in batches]
 
@@ -103,7 +99,7 @@ def test_what_is_served_is_what_training_saw():
     """Batch statistics or dropout would make the exported generator another one than the one that was trained."""
     model = small()
     fit(model, pairs(8), 3)
-    batch = next(iter(pairs(4).map(lambda example: model.prepare(example, False)).batch(4)))
+    batch = next(iter(pairs(4).map(model.prepare).batch(4)))
     np.testing.assert_allclose(model.generate(batch, training=True), model.generate(batch, training=False), atol=1e-6)
     png = [tf.io.encode_png(image).numpy() for image in batch["input"]]
     answers = model.serve(image_bytes=png)["image_bytes"].numpy()
@@ -180,7 +176,7 @@ def test_settings_that_make_no_sense_are_refused(settings, message):
 def test_without_a_distance_none_is_reported_to_choose_an_epoch_by():
     model = small()
     model.compile(l1_weight=0)
-    examples = pairs(4).map(lambda example: model.prepare(example, False))
+    examples = pairs(4).map(model.prepare)
     batch = next(iter(model.batches(examples, 4, False)))
     assert model.monitor == ("val_l1", "min") and "l1" not in model.test_step(batch)
     with pytest.raises(UserError, match="l1_weight must be at least 0"):

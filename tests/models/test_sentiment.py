@@ -28,7 +28,7 @@ def trained(epochs=60, **arguments):
     model = SentimentClassifier(**(options | arguments))
     model.adapt(examples())
     model.compile(learning_rate=0.02)
-    prepared = examples().map(lambda e: model.prepare(e, training=True))
+    prepared = examples().map(model.prepare)
     model.fit(model.batches(prepared, 8, training=True, seed=1).repeat(epochs), verbose=0)
     return model
 
@@ -70,7 +70,7 @@ def test_texts_without_a_word_are_texts(pooling):
 
 def test_prepared_examples_are_indices():
     model = SentimentClassifier(units=2, vocabulary=["good", "film"], class_names=["neg", "pos"], ngram_buckets=32)
-    prepared = model.prepare({"text": tf.constant("good old film"), "label": tf.constant("pos")}, training=True)
+    prepared = model.prepare({"text": tf.constant("good old film"), "label": tf.constant("pos")})
     assert prepared["tokens"].numpy().tolist() == [2, 1, 3]
     assert int(prepared["label"]) == 1 and 4 <= len(prepared["ngrams"]) <= 5
 
@@ -86,9 +86,7 @@ def test_training_sees_another_part_of_a_long_text_each_time():
     model = SentimentClassifier(
         units=2, vocabulary=[str(n) for n in range(50)], class_names=["a", "b"], training_window=5
     )
-    example = model.prepare(
-        {"text": tf.constant(" ".join(map(str, range(50)))), "label": tf.constant("a")}, training=True
-    )
+    example = model.prepare({"text": tf.constant(" ".join(map(str, range(50)))), "label": tf.constant("a")})
     assert len(example["tokens"]) == 50
     starts = set()
     for n in range(40):
@@ -104,7 +102,7 @@ def test_training_pads_to_few_shapes_for_xla():
     model = SentimentClassifier(units=2, vocabulary=["w"], class_names=["a", "b"], ngram_buckets=32)
     model.compile(xla=True)
     some = examples(["w " * n for n in (1, 5, 20, 33, 60, 100)], ["a", "b"] * 3)
-    prepared = some.map(lambda e: model.prepare(e, training=True))
+    prepared = some.map(model.prepare)
     widths = {(b["tokens"].shape[1], b["ngrams"].shape[1]) for b in model.batches(prepared, 2, training=True)}
     assert widths <= {(32, 64), (64, 128), (128, 256)} and len(widths) == 3
 
@@ -116,14 +114,14 @@ def test_a_window_cuts_no_ngrams():
             units=2, vocabulary=["w"], class_names=["a", "b"], ngram_buckets=2**20, training_window=10
         )
         model.compile(xla=xla)
-        prepared = examples([text], ["a"]).map(lambda e: model.prepare(e, training=True))  # noqa: B023
+        prepared = examples([text], ["a"]).map(model.prepare)
         (batch,) = model.batches(prepared, 1, training=True)
         assert np.count_nonzero(batch["ngrams"]) > 390 and np.count_nonzero(batch["tokens"]) == 10
 
 
 def test_xla_gives_the_same_losses_and_gradients():
     model = trained(epochs=1, ngram_buckets=64)
-    batch = next(iter(model.batches(examples().map(lambda e: model.prepare(e, training=True)), 8, training=False)))
+    batch = next(iter(model.batches(examples().map(model.prepare), 8, training=False)))
     model.compile(xla=False)
     plain_logits, plain = model.losses_and_gradients(batch)
     model.compile(xla=True)
@@ -154,7 +152,7 @@ def test_no_text_is_all_padding_to_the_encoder(monkeypatch):
 def test_training_is_watched_whatever_the_model_was_calibrated_by():
     """A branch that did not count before would not be seen to learn."""
     model = trained(epochs=1, ngram_buckets=64)
-    batch = next(iter(model.batches(examples().map(lambda e: model.prepare(e, training=True)), 8, training=False)))
+    batch = next(iter(model.batches(examples().map(model.prepare), 8, training=False)))
     seen = []
     for scales in ([1.0, 1.0], [0.0, 0.01]):
         model.branch_scales.assign(scales)
@@ -256,7 +254,7 @@ def test_a_frozen_encoder_stays_and_the_head_learns():
     model = trained(epochs=1)
     model.compile(freeze_encoder=True, learning_rate=0.1)
     before = [np.array(w) for w in (model.embedding.embeddings, model.encoder[0].weights[0], model.head.kernel)]
-    prepared = examples().map(lambda e: model.prepare(e, training=True))
+    prepared = examples().map(model.prepare)
     model.fit(model.batches(prepared, 8, training=True, seed=1), verbose=0)
     after = [np.array(w) for w in (model.embedding.embeddings, model.encoder[0].weights[0], model.head.kernel)]
     assert [np.array_equal(a, b) for a, b in zip(before, after, strict=True)] == [True, True, False]

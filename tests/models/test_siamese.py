@@ -54,7 +54,7 @@ def test_what_was_fitted_to_similarities_is_not_that_of_others(examples):
 
 
 def prepared(model, examples):
-    return examples.map(lambda example: model.prepare(example, True)).cache()
+    return examples.map(model.prepare).cache()
 
 
 def fit(model, examples, epochs, batch_size=8, **settings):
@@ -265,7 +265,7 @@ def test_colours_count_where_there_are_some():
         )
     )
     model = small(coloured, image_size=16)
-    assert model.channels == 3 and model.prepare(next(iter(coloured)), False)["image"].shape == (16, 16, 3)
+    assert model.channels == 3 and model.prepare(next(iter(coloured)))["image"].shape == (16, 16, 3)
     assert model.pixels.numpy() == pytest.approx([pictures.mean(), pictures.std()], rel=0.02)
 
 

@@ -75,7 +75,7 @@ def fit(model, phase, steps, batch_size=4, **settings):
     """The losses of step after step on one batch."""
     model.begin_phase(phase)
     model.compile(**settings)
-    prepared = pictures().map(lambda example: model.prepare(example, True))
+    prepared = pictures().map(model.prepare)
     batch = next(iter(model.batches(prepared, batch_size, True, 0)))
     step = tf.function(model.train_step, autograph=False)
     history = []
@@ -312,7 +312,7 @@ def test_an_encoder_learns_to_tell_pictures_apart():
 
 def test_all_contents_come_once_in_an_epoch_each_with_a_style(painter):
     painter.begin_phase("transfer")
-    prepared = pictures(7, 2).map(lambda example: painter.prepare(example, True))
+    prepared = pictures(7, 2).map(painter.prepare)
     batches = list(painter.batches(prepared, 4, True, 3))
     assert [len(batch["content"]) for batch in batches] == [4, 3]
     again, other = (list(painter.batches(prepared, 4, True, seed)) for seed in (3, 4))

@@ -40,14 +40,14 @@ def small(**settings):
 
 
 def batches_of(model, examples, training=True, seed=0, size=16):
-    return model.batches(examples.map(lambda example: model.prepare(example, training)), size, training, seed)
+    return model.batches(examples.map(model.prepare), size, training, seed)
 
 
 def fit(model, examples, phase, epochs, **settings):
     model.begin_phase(phase)
     model.compile(**settings)
     step = tf.function(model.train_step, autograph=False)
-    prepared = examples.map(lambda example: model.prepare(example, True)).cache()
+    prepared = examples.map(model.prepare).cache()
     batches = without_tuning(tf.data.Dataset.range(epochs)).flat_map(
         lambda epoch: model.batches(prepared, 32, True, epoch)
     )
@@ -282,9 +282,9 @@ def test_fine_tuning_begins_with_the_weights_that_fit():
 def test_captions_without_words_are_left_out_but_no_picture_is():
     model = small()
     image = tf.zeros([20, 30, 3], tf.uint8)
-    prepared = model.prepare({"image": image, "captions": tf.constant(["", "a red block", "<br/>"])}, True)
+    prepared = model.prepare({"image": image, "captions": tf.constant(["", "a red block", "<br/>"])})
     assert prepared["image"].shape == (16, 16, 3) and prepared["captions"].shape[0] == 1
-    nothing = model.prepare({"image": image, "captions": tf.constant([" "])}, True)["captions"]
+    nothing = model.prepare({"image": image, "captions": tf.constant([" "])})["captions"]
     assert nothing.numpy().tolist() == [[1] + [0] * 7]
 
 

@@ -32,7 +32,7 @@ def made(**arguments):
 def trained(steps=120, learning_rate=0.01, **arguments):
     model = made(**arguments)
     model.compile(learning_rate=learning_rate, warmup_steps=10, label_smoothing=0.05)
-    prepared = examples().map(lambda e: model.prepare(e, training=True)).cache()
+    prepared = examples().map(model.prepare).cache()
     batch = next(iter(prepared.padded_batch(len(PAIRS))))
     step = tf.function(model.train_step, autograph=False)
     for _ in range(steps):
@@ -43,7 +43,7 @@ def trained(steps=120, learning_rate=0.01, **arguments):
 @pytest.mark.parametrize("attention", ["dot", "scaled_dot"])
 def test_states_of_one_width_are_compared(attention):
     model = made(attention=attention)
-    batch = next(iter(examples().map(lambda e: model.prepare(e, training=True)).padded_batch(len(PAIRS))))
+    batch = next(iter(examples().map(model.prepare).padded_batch(len(PAIRS))))
     logits, weights = model.force(batch)
     assert logits.shape[:2] == batch["target"].shape and np.allclose(tf.reduce_sum(weights, -1), 1, atol=1e-5)
     assert model.serve(text=["A dog."])["text"].shape == (1,)
@@ -54,7 +54,7 @@ def test_on_a_gpu_xla_meets_no_cudnn(monkeypatch, cell):
     """There Keras takes kernels for recurrent layers that XLA can't compile."""
     monkeypatch.setattr(importlib.import_module("keras.src.backend.tensorflow.rnn"), "_is_gpu_available", lambda: True)
     model = made(architecture="rnn", cell=cell)
-    batch = next(iter(examples().map(lambda e: model.prepare(e, training=True)).padded_batch(len(PAIRS))))
+    batch = next(iter(examples().map(model.prepare).padded_batch(len(PAIRS))))
     model.compile()
     with pytest.raises(tf.errors.InvalidArgumentError, match="CudnnRNN"):
         tf.function(model.losses_and_gradients, jit_compile=True, autograph=False)(batch, tf.constant(30.0))
@@ -96,7 +96,7 @@ def test_subwords_and_gru_overfit_too():
 def test_what_is_served_is_what_was_trained(translator):
     """The log-probability that a served score stands for is that of teacher forcing with the same words."""
     source, target = PAIRS[3]
-    prepared = translator.prepare({"source": tf.constant(source), "target": tf.constant(target)}, training=False)
+    prepared = translator.prepare({"source": tf.constant(source), "target": tf.constant(target)})
     batch = {name: value[None] for name, value in prepared.items()}
     logits = translator(batch).numpy()[0].astype(np.float64)
     log_probabilities = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
@@ -136,7 +136,7 @@ def test_explains_each_word_with_weights_over_the_source(translator):
 
 
 def test_padding_counts_neither_in_loss_nor_in_accuracy(translator):
-    prepared = examples().map(lambda e: translator.prepare(e, training=False))
+    prepared = examples().map(translator.prepare)
     batch = next(iter(prepared.padded_batch(5)))
     wider = {name: tf.pad(tokens, [[0, 0], [0, 7]]) for name, tokens in batch.items()}
     results = []
@@ -169,7 +169,7 @@ def test_examples_for_warming_up_have_all_the_lengths():
 def test_batches_hold_as_many_tokens_whatever_the_length():
     model = made(max_length=64)
     pairs = [("dog " * (3 + n % 40), "Hund") for n in range(800)]
-    prepared = examples(pairs).map(lambda e: model.prepare(e, training=True))
+    prepared = examples(pairs).map(model.prepare)
     sizes = [batch["source"].shape for batch in model.batches(prepared, 8, training=True, seed=3)]
     areas = np.array([rows * length for rows, length in sizes])
     assert areas.max() <= 8 * 16 and np.median(areas) > 90

@@ -17,7 +17,7 @@ class Summer(ServableModel):
         self.key = key
         self.factor = tf.Variable(1.0)
 
-    def prepare(self, example, training):
+    def prepare(self, example):
         return example
 
     def features_key(self):
@@ -113,5 +113,5 @@ def test_pictures_alike_share_a_file_and_leftovers_are_removed(folder, prepared)
 
 
 def test_the_pipeline_asks_only_models_that_have_features(folder, prepared):
-    assert "features" in pipeline.prepare(Summer(), prepared, training=True).element_spec
-    assert "image" in pipeline.prepare(Summer(None), prepared, training=True).element_spec
+    assert "features" in pipeline.prepare(Summer(), prepared).element_spec
+    assert "image" in pipeline.prepare(Summer(None), prepared).element_spec

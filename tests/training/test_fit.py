@@ -253,7 +253,7 @@ class TwoPhases(ServableModel):
     def adapt(self, examples):
         pass
 
-    def prepare(self, example, training):
+    def prepare(self, example):
         return example
 
     def begin_phase(self, phase):
