@@ -1,4 +1,4 @@
-"""TensorFlow without its news."""
+"""TensorFlow and other C++ libraries without their news."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def import_tensorflow() -> None:
     # What is imported stays; to look through it for what nobody holds takes a fifth of the import, and again later.
     gc.disable()
     try:
-        with contextlib.nullcontext() if logging.get_verbosity() > logging.WARNING else _without_stderr():
+        with contextlib.nullcontext() if logging.get_verbosity() > logging.WARNING else without_stderr():
             import tensorflow as tf
 
             tf.config.list_physical_devices()
@@ -27,7 +27,8 @@ def import_tensorflow() -> None:
 
 
 @contextlib.contextmanager
-def _without_stderr() -> Iterator[None]:
+def without_stderr() -> Iterator[None]:
+    """Drops what the process, its C++ libraries included, writes to its standard error."""
     stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     try:

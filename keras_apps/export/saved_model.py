@@ -19,6 +19,7 @@ from keras_apps.export.warmup import write_warmup
 from keras_apps.files import EXPORTED_MODEL, atomic_directory, remove_incomplete, writing
 from keras_apps.layers.recurrent import avoid_cudnn
 from keras_apps.models.servable import SCHEMA_VERSION, ServableModel, Signature
+from keras_apps.quiet import without_stderr
 from keras_apps.serving.catalog import BATCHING_FILE
 
 # A folder that is still being written is younger than this; an older one was left by a writer that was killed.
@@ -139,7 +140,8 @@ def _write(
 
 
 def _worked_examples(folder: Path, signatures: Mapping[str, Signature]) -> dict[str, dict[str, Any]]:
-    loaded = tf.saved_model.load(str(folder))
+    with without_stderr():
+        loaded = tf.saved_model.load(str(folder))
     worked = {}
     for name, signature in signatures.items():
         request = signature.examples[0]

@@ -18,6 +18,7 @@ import tensorflow as tf
 
 from keras_apps.errors import UserError
 from keras_apps.layers.text import most_frequent
+from keras_apps.quiet import without_stderr
 
 TokenizerKind = Literal["subwords", "words"]
 
@@ -43,9 +44,11 @@ class SubwordTokenizer(keras.layers.Layer):
 
         super().__init__(**kwargs)
         self.vocabulary = vocabulary
-        self.sentence_piece = keras_hub.tokenizers.SentencePieceTokenizer(
-            base64.b64decode(vocabulary), dtype="int32", name="sentence_piece"
-        )
+        # SentencePiece has a line for each model that normalises nothing, as all from `learn`.
+        with without_stderr():
+            self.sentence_piece = keras_hub.tokenizers.SentencePieceTokenizer(
+                base64.b64decode(vocabulary), dtype="int32", name="sentence_piece"
+            )
         # Graphs, since keras-hub's eager tokenizers give Python lists.
         self._tokenize = tf.function(
             lambda text: self.sentence_piece.tokenize(_as_utf8(text)),

@@ -10,6 +10,7 @@ import numpy as np
 
 from keras_apps.errors import RequestRefused, UserError, brief
 from keras_apps.files import exported_version
+from keras_apps.quiet import without_stderr
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -67,7 +68,9 @@ def _of_saved_model(path: Path) -> Answerer:
     from keras_apps.serving.catalog import load_saved_model
 
     try:
-        signatures = load_saved_model(path).signatures
+        # SentencePiece's too: it has a line for each model that normalises nothing.
+        with without_stderr():
+            signatures = load_saved_model(path).signatures
     except (OSError, ValueError, tf.errors.OpError) as error:
         raise UserError(f"{path}: can't be loaded as a SavedModel ({brief(error)})") from error
 

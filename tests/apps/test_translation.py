@@ -52,7 +52,8 @@ def test_n_best_and_pictures_of_attention(command, run_dir, tmp_path):
 def test_the_beam_is_fixed_in_an_export(command, run_dir, tmp_path):
     command("translation", "export", "--model", run_dir, "--saved_models", tmp_path, "--beams", 2)
     ask = ["translation", "predict", "--model", tmp_path / "translation", "--text", "I see a dog."]
-    assert len(json.loads(command(*ask, "--n_best").stdout)["texts"]) == 2
+    answered = command(*ask, "--n_best")
+    assert len(json.loads(answered.stdout)["texts"]) == 2 and answered.stderr == ""
     assert "fixed in what is exported" in command(*ask, "--beams", 3, status=2).stderr
     readme = (tmp_path / "translation" / "1" / "README.md").read_text()
     assert "n_best" in readme and "explain" in readme and "import tensorflow_text" in readme

@@ -46,6 +46,11 @@ def test_configuration_round_trip(tokenizer):
     )
 
 
+def test_a_tokenizer_is_made_without_a_word(capfd):
+    SubwordTokenizer(SubwordTokenizer.learn(TEXTS, 390))
+    assert capfd.readouterr().err == ""
+
+
 def test_words_that_are_all_rare_are_said():
     with pytest.raises(UserError, match="no word is found 2 times"):
         SpacedWordTokenizer.learn(["each of these", "is here once"], 10)
