@@ -256,12 +256,16 @@ def test_stop_finishes_requests_in_flight(exported):
         ]
         for each in clients:
             each.predict("numbers", {"steps": [0]}, "slow")
-        asked = [pool.submit(each.predict, "numbers", {"steps": [40]}, "slow") for each in clients]
+        began = time.monotonic()
+        clients[0].predict("numbers", {"steps": [4]}, "slow")
+        # Well above the pause below, and well below the grace time, on a busy machine too.
+        steps = round(4 * 1.5 / (time.monotonic() - began)) + 1
+        asked = [pool.submit(each.predict, "numbers", {"steps": [steps]}, "slow") for each in clients]
         time.sleep(0.3)
         assert not any(each.done() for each in asked)
         assert not server.wait(0)
         server.stop()
-        assert [each.result(timeout=1) for each in asked] == [{"done": [40]}] * 2
+        assert [each.result(timeout=1) for each in asked] == [{"done": [steps]}] * 2
     assert server.wait(0)
     with pytest.raises(UserError, match="no model server"):
         Client(address, timeout=2).status("echo")
