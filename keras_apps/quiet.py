@@ -17,7 +17,7 @@ def import_tensorflow() -> None:
     # What is imported stays; to look through it for what nobody holds takes a fifth of the import, and again later.
     gc.disable()
     try:
-        with contextlib.nullcontext() if logging.get_verbosity() > logging.WARNING else without_stderr():
+        with without_stderr():
             import tensorflow as tf
 
             tf.config.list_physical_devices()
@@ -28,7 +28,10 @@ def import_tensorflow() -> None:
 
 @contextlib.contextmanager
 def without_stderr() -> Iterator[None]:
-    """Drops what the process, its C++ libraries included, writes to its standard error."""
+    """Drops what the process, its C++ libraries included, writes to its standard error, unless --verbosity wants it."""
+    if logging.get_verbosity() > logging.WARNING:
+        yield
+        return
     stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     try:

@@ -68,7 +68,7 @@ def _of_saved_model(path: Path) -> Answerer:
     from keras_apps.serving.catalog import load_saved_model
 
     try:
-        # SentencePiece's too: it has a line for each model that normalises nothing.
+        # SentencePiece has a line for each model that normalises nothing.
         with without_stderr():
             signatures = load_saved_model(path).signatures
     except (OSError, ValueError, tf.errors.OpError) as error:
