@@ -191,11 +191,12 @@ def present(
     if "probability" in outcome:
         return shown | outcome
     gallery = _gallery(options.gallery)
+    limits = {name: outcome[name] for name in ("threshold", "false_accept_rate", "false_reject_rate")}
     if "embedding" in outcome:
-        rates = {name: outcome[name] for name in ("threshold", "false_accept_rate", "false_reject_rate")}
-        gallery.add(shown["class"], outcome["embedding"], tuple(rates.values()))
+        gallery.add(shown["class"], outcome["embedding"], tuple(limits.values()))
         gallery.save()
-        return shown | {"gallery": options.gallery} | rates
+        return shown | {"gallery": options.gallery} | limits
+    gallery.check(tuple(limits.values()))
     nearest, score = gallery.names[outcome["index"]], outcome["scores"][outcome["index"]]
     threshold = gallery.limits[0] if options.threshold is None else options.threshold
     return shown | {"class": nearest if score >= threshold else "unknown", "score": score, "nearest": nearest}

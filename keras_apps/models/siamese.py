@@ -519,9 +519,10 @@ class SiameseNetwork(ServableModel):
         return outputs | {"probability": tf.sigmoid(slope * outputs["similarity"] + offset)}
 
     def _with_threshold(self, outputs: Tensors) -> Tensors:
-        ones = tf.ones_like(outputs["embedding"][:, 0])
+        batch = tf.shape(next(iter(outputs.values())))[:1]
         names = ("threshold", "false_accept_rate", "false_reject_rate")
-        return outputs | {name: value * ones for name, value in zip(names, tf.unstack(self.unknown.value), strict=True)}
+        limits = zip(names, tf.unstack(self.unknown.value), strict=True)
+        return outputs | {name: tf.fill(batch, value) for name, value in limits}
 
     def _decode_query(self, inputs: Tensors) -> Tensors:
         support = inputs["support"]
@@ -542,7 +543,7 @@ class SiameseNetwork(ServableModel):
         # The mean of several shots is shorter than each.
         prototypes = self.prototypes(outputs["support"][:, :, None])
         scores = self.similarity(outputs["embedding"][:, None], prototypes)
-        return {"index": tf.argmax(scores, axis=-1, output_type=tf.int32), "scores": scores}
+        return self._with_threshold({"index": tf.argmax(scores, axis=-1, output_type=tf.int32), "scores": scores})
 
 
 def small_embedding(

@@ -53,6 +53,15 @@ class Gallery:
         self.names, self._counts = names.tolist(), counts.tolist()
         self.limits = tuple(limits.tolist())
 
+    def check(self, limits: tuple[float, float, float], units: int | None = None) -> None:
+        """Raises UserError where a model of these limits, and so many units, is not the one that enrolled them."""
+        if not self.names:
+            return
+        if units not in (None, self.embeddings.shape[1]) or not np.allclose(limits, self.limits, rtol=1e-5):
+            raise UserError(
+                f"{self.path}: holds what another model made of its pictures; enrol them anew, in another --gallery"
+            )
+
     def add(self, name: str, embedding: Sequence[float], limits: tuple[float, float, float]) -> None:
         """Adds a picture to a class; the first one in this process makes the class new.
 
@@ -65,10 +74,7 @@ class Gallery:
             UserError: where the gallery is another model's.
         """
         vector = np.asarray(embedding, np.float32)
-        if self.names and (
-            vector.shape != self.embeddings.shape[1:] or not np.allclose(limits, self.limits, rtol=1e-5)
-        ):
-            raise UserError(f"{self.path}: holds what another model made of its pictures; name another --gallery")
+        self.check(limits, len(vector))
         if name not in self._renewed and name in self.names:
             self.remove(name)
         self._renewed.add(name)

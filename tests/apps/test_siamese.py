@@ -150,6 +150,11 @@ def test_classes_are_enrolled_found_and_taken_away(predict, folder, tmp_path):
     narrow.save()
     with pytest.raises(UserError, match="some requests were refused"):
         predict(image=known, gallery=narrow.path)
+    other = Gallery(tmp_path / "other.npz")
+    other.add("letter 0", Gallery(gallery).embeddings[0], (0.5, 0.1, 0.1))
+    other.save()
+    with pytest.raises(UserError, match="holds what another model made of its pictures"):
+        predict(image=known, gallery=other.path)
     assert predict(remove="letter 1", gallery=gallery) == []
     assert {line["class"] for line in predict(image=known, gallery=gallery, threshold=-1.0)} == {"letter 0", "letter 2"}
     with pytest.raises(UserError, match="there is no class 'letter 1' in it; there is: letter 0, letter 2"):

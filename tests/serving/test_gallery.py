@@ -48,6 +48,12 @@ def test_two_models_do_not_share_a_gallery(path, vector, limits):
         Gallery(path).add("Bea", vector, limits)
 
 
+def test_a_gallery_is_asked_through_the_model_that_made_it(path):
+    Gallery(path).check(LIMITS)
+    with pytest.raises(UserError, match="another model"):
+        Gallery(path).check((0.5, 0.01, 0.03))
+
+
 def test_what_is_no_gallery_is_named(tmp_path, path):
     with pytest.raises(UserError, match=r"ends in \.npz"):
         Gallery(tmp_path / "people.json")
