@@ -155,7 +155,7 @@ def _lines(path: str) -> Iterator[str]:
         sys.stdin.reconfigure(encoding="utf-8-sig", errors="replace")
         yield from (line.rstrip("\r\n") for line in sys.stdin)
         return
-    if not os.path.getsize(path):
-        raise UserError(f"{path}: the file is empty")
-    with open(path, encoding="utf-8-sig", errors="replace") as file:
-        yield from (line.rstrip("\r\n") for line in file)
+    from keras_apps.data.tables import read_lines
+
+    for line in read_lines(path):
+        yield line.rstrip("\r\n").encode(errors="surrogateescape").decode(errors="replace")

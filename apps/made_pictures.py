@@ -17,7 +17,7 @@ class AdversarialFlags:
     regulariser: Literal["none", "weight_clipping", "gradient_penalty", "r1"] = "none"
     """Of the discriminator."""
     regulariser_weight: float = 10.0
-    """Of it in the loss."""
+    """Of it in the loss; of weight_clipping the limit, such as 0.01."""
     learning_rate: float = 2e-4
     """Of the generator's Adam."""
     discriminator_learning_rate: float = 2e-4

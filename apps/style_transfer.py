@@ -13,6 +13,8 @@ from apps import inputs, runner
 from keras_apps.errors import UserError
 from keras_apps.training.config import TrainingConfig
 
+_GRID = "grid.png"
+
 TILE = 256
 """Side of a picture in the grid, in pixels."""
 
@@ -145,6 +147,8 @@ def requests(options: PredictFlags) -> tuple[str, Iterable[tuple[runner.Line, ru
 
     shown_styles = ["mix"] if options.share else styles or [""]
     outputs = {content: [_path(options.output, content, style) for style in shown_styles] for content in contents}
+    if sum(map(len, outputs.values())) > 1:
+        outputs[contents[0]].append(Path(options.output) / _GRID)
     inputs.check_outputs(dict.fromkeys(styles, ()) | outputs)
 
     def each() -> Iterator[tuple[runner.Line, runner.Line]]:
@@ -199,7 +203,7 @@ def overview(options: PredictFlags, answered: Sequence[runner.Line]) -> runner.L
         return None
     made = {(line["image"], line.get("style", "")): line["output"] for line in answered}
     contents, styles = (list(dict.fromkeys(names)) for names in zip(*made, strict=True))
-    grid = Path(options.output) / "grid.png"
+    grid = Path(options.output) / _GRID
     with atomic_file(grid) as temporary:
         rows = [[made.get((content, style)) for style in styles] for content in contents]
         _draw_grid(contents, styles if any(styles) else [], rows, temporary)

@@ -61,7 +61,7 @@ class CompileFlags(made_pictures.AdversarialFlags):
     regulariser: Literal["none", "weight_clipping", "gradient_penalty", "r1"] = "r1"
     """Of the discriminator."""
     regulariser_weight: float = 2.0
-    """Of it in the loss."""
+    """Of it in the loss; of weight_clipping the limit, such as 0.01."""
     discriminator_learning_rate: float = 4e-4
     """Of the discriminator's."""
     beta_1: float = 0.0

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import glob
 import json
+import os
 import re
 import shlex
 import sys
@@ -133,6 +134,7 @@ def train(app: App, options: argparse.Namespace) -> None:
     if options.train.init_from:
         model = {name: value for name, value in model.items() if name in options.given}
     data = _data_settings(options)
+    _check_parts_of_parent(options.train.init_from, data)
     where = options.train.run_dir
     try:
         fit(
@@ -173,17 +175,16 @@ def evaluate(app: App, options: argparse.Namespace) -> None:
     if is_own and _are_like(own, data):
         # By the same settings the parts are the same as in training.
         data = own | {name: data[name] for name in options.given & data.keys()}
-        moved = [name for name in ("split_seed", "validation_fraction", "test_fraction") if data[name] != own[name]]
-        if moved and split != "all":
-            raise UserError(
-                f"{where}: was trained with --{moved[0]} {own[moved[0]]}; by {data[moved[0]]} the {split} part would "
-                "hold examples that it was trained on; leave the flag out"
-            )
+        if split != "all":
+            _check_parts(where, own, data)
     if split == "all":
         # No part is carved out, for which a few examples may be too few.
         fractions = {"validation_fraction", "test_fraction"} & data.keys() - options.given
         data = data | dict.fromkeys(fractions, 0.0)
-    examples = app.splits(data).split(split)
+    splits = app.splits(data)
+    if data | {"data": own["data"]} == own and split != "all" and run.config_file.exists():
+        _check_unchanged(where, run.read_settings().get("examples"), splits.sizes)
+    examples = splits.split(split)
     metrics = app.measure(model, examples, options.evaluate.batch_size, options.measuring)
     answers = metrics.pop("answers", [])
     metrics = {"data": data["data"], "split": split} | metrics
@@ -286,7 +287,39 @@ def _run_of(where: str) -> RunDirectory:
 
 
 def _data_settings(options: argparse.Namespace) -> dict[str, Any]:
-    return dataclasses.asdict(options.data_flags) | dataclasses.asdict(options.splitting)
+    data = dataclasses.asdict(options.data_flags)
+    # A name that means the same from everywhere.
+    named = data["data"] if Path(data["data"]).name not in ("", "..") else os.path.abspath(data["data"])
+    return data | {"data": named} | dataclasses.asdict(options.splitting)
+
+
+def _check_parts_of_parent(parent: str, data: dict[str, Any]) -> None:
+    """Raises UserError where a model is trained further on its own data, and scored by what it was trained on."""
+    if parent:
+        own = _own_data(parent)
+        if _are_own(own, data, True, _run_of(parent).config_file.exists()) and _are_like(own, data):
+            _check_parts(parent, own, data)
+
+
+def _check_parts(where: str, own: dict[str, Any], data: dict[str, Any]) -> None:
+    """Raises UserError where other parts of the same data are wanted than those that a model was trained with."""
+    for name in ("split_seed", "validation_fraction", "test_fraction"):
+        if data[name] != own[name]:
+            raise UserError(
+                f"{where}: was trained with --{name} {own[name]}; by {data[name]} the validation and test parts would "
+                f"hold examples that it was trained on; give --{name} {own[name]}"
+            )
+
+
+def _check_unchanged(where: str, before: dict[str, int] | None, now: dict[str, int]) -> None:
+    """Raises UserError where the parts that were trained with had other sizes."""
+    for part in before or {}:
+        if before[part] != now.get(part):
+            raise UserError(
+                f"{where}: the data have changed: {now.get(part, 0)} examples in the {part} part, {before[part]} when "
+                "it was trained; parts drawn anew hold what it was trained on, so name the data as they were, or other "
+                "data, with --data"
+            )
 
 
 def _own_data(where: str) -> dict[str, Any]:
@@ -309,7 +342,7 @@ def _without_folders(value: Any) -> Any:
 
 def _name_of(data: str) -> str:
     """Data by name only, there or not: parallel files are named by what they begin with."""
-    return data if _is_anywhere(data) else Path(data).name
+    return data if _is_anywhere(data) else Path(os.path.abspath(data)).name
 
 
 def _is_anywhere(data: str) -> bool:

@@ -77,7 +77,8 @@ def load(
 
     Splits are drawn by picture: all captions of one, and pictures of the same content, are on one side; where the
     data brings its own parts, pictures that validation or test have too are not trained on, and those that test has
-    are not in validation; they are the `left_out` part. A picture that can't be read is skipped with its captions. The
+    are not in validation; they are the `left_out` part, but for a set of tensorflow-datasets that has all three parts,
+    which are taken as they are. A picture that can't be read is skipped with its captions. The
     pictures of a folder stay in their files; those of an archive are held in memory as they are, encoded. Training
     pictures come shuffled by split_seed.
 

@@ -33,7 +33,11 @@ _SAME_SHINGLES = 0.5
 _MAX_PAIRS = 20_000_000
 _MAX_CHARACTERS = 150_000_000
 _TOKEN = re.compile(r"\w[\w'’]*|[.!?:\"“”()<>]")
-_WORD = re.compile(r"\w+")
+# White space and punctuation; what is left are words in any script, with their vowel signs, and pictographs.
+_BETWEEN = re.compile(
+    r"[\s!-/:-@\[-`{-~\u00a1-\u00a9\u00ab-\u00b4\u00b6-\u00b9\u00bb-\u00bf\u060c\u061b\u061f\u0964\u0965"
+    r"\u2000-\u206f\u3000-\u303f\uff01-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65]+"
+)
 
 
 def split(
@@ -136,7 +140,8 @@ def tied(ties: Sequence[Collection[Hashable]]) -> list[int]:
 
 def normalized(text: str) -> str:
     """What two texts have in common that are duplicates: their words, regardless of case and punctuation."""
-    return " ".join(_WORD.findall(text.casefold()))
+    folded = text.casefold()
+    return " ".join(filter(None, _BETWEEN.split(folded))) or " ".join(folded.split())
 
 
 class _Tokens:

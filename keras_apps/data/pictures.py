@@ -9,7 +9,7 @@ import operator
 import posixpath
 import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from multiprocessing.pool import ThreadPool
 from pathlib import PurePosixPath
 from typing import Any
@@ -51,17 +51,18 @@ def find_pictures(folder: Folder, named: Sequence[tuple[str, str]], bad_rows: Ba
     Returns:
         The names in the folder; None for those that are bad rows.
     """
-    by_base: dict[str, set[PurePosixPath]] = defaultdict(set)
+    by_end: dict[str, list[PurePosixPath]] = defaultdict(list)
     as_named = {_composed(name): name for name in folder.names}
     for path in as_named:
-        by_base[path.name].add(path)
+        for start in range(len(path.parts)):
+            by_end["/".join(path.parts[start:])].append(path)
     root = f"{folder.path}/"
     keys = [(where.removeprefix(root).partition(":")[0], picture) for picture, where in named]
     matches: dict[tuple[str, str], tuple[PurePosixPath | None, int]] = {}
     claims: dict[PurePosixPath | None, set[tuple[int, PurePosixPath]]] = defaultdict(set)
     for table, picture in dict.fromkeys(keys):
         wanted = _composed(picture.replace("\\", "/"))
-        matches[table, picture] = path, distance = _search(_composed(table), wanted, by_base.get(wanted.name, ()))
+        matches[table, picture] = path, distance = _search(_composed(table), wanted, by_end)
         claims[path].add((distance, wanted))
 
     found: list[str | None] = []
@@ -82,17 +83,21 @@ def _composed(path: str) -> PurePosixPath:
 
 
 def _search(
-    table: PurePosixPath, wanted: PurePosixPath, named: Collection[PurePosixPath]
+    table: PurePosixPath, wanted: PurePosixPath, by_end: Mapping[str, Sequence[PurePosixPath]]
 ) -> tuple[PurePosixPath | None, int]:
-    """The one file, of those with this base name, and whether it is there (0), elsewhere (1) or a namesake (2)."""
+    """The one file, of those whose path ends so, and whether it is there (0), elsewhere (1) or a namesake (2)."""
     exact = PurePosixPath(posixpath.normpath(table.parent / wanted))
-    if exact in named:
+    if exact in by_end.get(str(exact), ()):
         return exact, 0
     split = _split_of(table / wanted.parent)
-    near = [path for path in named if _split_of(path.parent) in (None, split)] if split else list(named)
-    ends = [path for path in near if f"/{path}".endswith(f"/{wanted}")]
+
+    def near(end: str) -> list[PurePosixPath]:
+        paths = by_end.get(end, ())
+        return [path for path in paths if not split or _split_of(path.parent) in (None, split)]
+
+    ends = near(str(wanted))
     below = [path for path in ends if path.is_relative_to(table.parent)]
-    for paths, distance in ((below, 1), (ends, 1), (near, _FAR)):
+    for paths, distance in ((below, 1), (ends, 1), ([] if ends else near(wanted.name), _FAR)):
         if paths:
             return (paths[0] if len(paths) == 1 else None), distance
     return None, _FAR

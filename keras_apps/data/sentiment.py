@@ -29,6 +29,8 @@ LAYOUTS = (
     "one with pos/*.txt and neg/*.txt, or train/pos/*.txt and so on; tables may be .gz"
 )
 
+_FEW_CLASSES = 100
+
 Rows = list[tuple[str, str]]
 
 
@@ -205,6 +207,8 @@ def _complete(
     """Carves the splits that are not among `others` out of the training rows."""
     missing = {split: fraction for split, fraction in fractions.items() if fraction and split not in others}
     texts, labels = zip(*train, strict=True)
+    if (classes := len(set(labels))) > max(_FEW_CLASSES, len(labels) / 2):
+        raise UserError(f"{where}: {classes:,} classes in {len(labels):,} rows; name the class with --label_key")
     parts = grouping.split(texts, labels, missing, seed)
     check_carved(parts, where)
     carved = {split: _dataset([train[index] for index in indices]) for split, indices in parts.items()}

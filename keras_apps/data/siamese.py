@@ -10,6 +10,7 @@ were never seen.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import io
 import logging
@@ -158,8 +159,7 @@ def _with_invented(splits: Splits, alphabets: int, seed: int) -> Splits:
         return splits
     drawings = demo_characters.invent(alphabets, _DRAWERS, seed + 1)
     logger.info("%d generated drawings of %d invented alphabets to train on besides", len(drawings), alphabets)
-    parts = dict(vars(splits))
-    return Splits(**parts | {"train": splits.train.concatenate(_drawn(drawings, before=GENERATED))})
+    return dataclasses.replace(splits, added=_drawn(drawings, before=GENERATED))
 
 
 # Folders.

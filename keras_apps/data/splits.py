@@ -17,13 +17,15 @@ Row = TypeVar("Row")
 class Splits:
     """Raw examples for training, for choosing a model, and for the final score; each with a known cardinality.
 
-    What a task would rather not train on, but must not be silently spared by a score of `all`, is `left_out`.
+    What a task would rather not train on, but must not be silently spared by a score of `all`, is `left_out`. What is
+    `added` is trained on besides, and no part that is scored.
     """
 
     train: tf.data.Dataset | None = None
     validation: tf.data.Dataset | None = None
     test: tf.data.Dataset | None = None
     left_out: tf.data.Dataset | None = None
+    added: tf.data.Dataset | None = None
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -31,14 +33,27 @@ class Splits:
             if examples is not None:
                 object.__setattr__(self, field.name, without_tuning(examples))
 
+    @property
+    def trained_on(self) -> tf.data.Dataset | None:
+        """The training part, and what is added to it."""
+        return self.train if None in (self.train, self.added) else self.train.concatenate(self.added)
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """The number of examples of each part."""
+        return {part: int(examples.cardinality()) for part, examples in self._there().items()}
+
+    def _there(self) -> dict[str, tf.data.Dataset]:
+        parts = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "added"}
+        return {part: examples for part, examples in parts.items() if examples is not None}
+
     def split(self, name: str) -> tf.data.Dataset:
         """Returns one part by name, or with `all` those that exist, one after the other.
 
         Raises:
             UserError: if there is no such part.
         """
-        there = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        there = {part: examples for part, examples in there.items() if examples is not None}
+        there = self._there()
         if name == "all" and there:
             first, *rest = there.values()
             for examples in rest:

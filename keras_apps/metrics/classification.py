@@ -11,6 +11,8 @@ from sklearn import metrics as sklearn_metrics
 
 from keras_apps.metrics.calibration import expected_calibration_error
 
+_NUMBERED = 20
+
 
 def classification_report(probabilities: np.ndarray, labels: np.ndarray, class_names: Sequence[str]) -> dict[str, Any]:
     """Accuracy, macro F1, ROC AUC, log loss, calibration error, and the confusion matrix.
@@ -64,17 +66,22 @@ def draw_confusion_matrix(report: dict[str, Any], path: Path) -> None:
     counts = np.asarray(report["confusion_matrix"])
     names = report["class_names"]
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    size = 2.6 + 0.7 * len(names)
+    # Beyond that, numbers could not be read.
+    has_numbers = len(names) <= _NUMBERED
+    size = 2.6 + 0.7 * min(len(names), _NUMBERED)
     figure = Figure(figsize=(size, size), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     axes.imshow(shares, vmin=0, vmax=1, cmap="Blues")
-    axes.set_xticks(range(len(names)), names, rotation=45 if len(names) > 4 else 0)
-    axes.set_yticks(range(len(names)), names)
+    font = {"parse_math": False} | ({} if has_numbers else {"fontsize": max(1, 10 * _NUMBERED / len(names))})
+    axes.set_xticks(range(len(names)), names, rotation=45 if has_numbers and len(names) > 4 else 0, **font)
+    if not has_numbers:
+        axes.tick_params(axis="x", rotation=90)
+    axes.set_yticks(range(len(names)), names, **font)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
     axes.set_title(f"accuracy {report['accuracy']:.3f}")
-    for row, column in np.ndindex(counts.shape):
+    for row, column in np.ndindex(counts.shape if has_numbers else (0, 0)):
         colour = "white" if shares[row, column] > 0.5 else "black"
         text = f"{counts[row, column]}\n{shares[row, column]:.1%}"
         axes.text(column, row, text, ha="center", va="center", color=colour)

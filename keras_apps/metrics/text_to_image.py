@@ -48,7 +48,7 @@ def r_precision(
         seed: of the draw.
 
     Returns:
-        `<bool>[n]`; a tie counts as wrong.
+        `<bool>[n]`; a tie counts as wrong, and so does a sentence without others.
     """
     rng = np.random.default_rng(seed)
     words = [" ".join(re.findall(r"\w+", text.casefold())) for text in texts]
@@ -58,5 +58,5 @@ def r_precision(
         others = np.delete(first, kind[index])
         others = rng.choice(others, min(ranked - 1, len(others)), replace=False)
         scores = sentences @ picture
-        hits[index] = np.all(scores[others] < scores[index] - _TIE)
+        hits[index] = len(others) > 0 and np.all(scores[others] < scores[index] - _TIE)
     return hits

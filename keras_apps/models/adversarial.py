@@ -114,8 +114,8 @@ class AdversarialModel(ServableModel):
 
         Args:
             adversarial_loss: `minimax`, `non_saturating`, `least_squares`, `wasserstein` or `hinge`.
-            regulariser: of the discriminator: `weight_clipping` (its weight is the limit), `gradient_penalty` or `r1`.
-            regulariser_weight: of it in the loss.
+            regulariser: of the discriminator: `weight_clipping`, `gradient_penalty` or `r1`.
+            regulariser_weight: of it in the loss, or the limit of weight_clipping.
             learning_rate: of the generator's Adam.
             discriminator_learning_rate: of the discriminator's.
             beta_1: decay of the first moment of both.
@@ -144,6 +144,11 @@ class AdversarialModel(ServableModel):
         check_labels(adversarial_loss, real_label, fake_label)
         check_range(self, ("n_critic",), at_least=1)
         check_range(self, ("regulariser_weight",), at_least=0)
+        if regulariser == "weight_clipping" and regulariser_weight > 1:
+            raise UserError(
+                f"regulariser_weight={regulariser_weight} is the limit of weight_clipping, which would clip nothing; "
+                "that of the paper is 0.01"
+            )
         check_range(self, ("flipped_labels",), at_least=0, below=0.5)
         if n_critic > 1 and updates == "simultaneous":
             raise UserError(f"n_critic={n_critic} needs updates=alternating")

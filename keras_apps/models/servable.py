@@ -315,7 +315,8 @@ class ServableModel(keras.Model):
         averages = [
             (variable, average)
             for optimizer in self.optimizers
-            if optimizer.use_ema
+            # Keras begins them at the first step.
+            if optimizer.use_ema and int(optimizer.iterations)
             for variable, average in zip(
                 optimizer._trainable_variables, optimizer._model_variables_moving_average, strict=True
             )
@@ -465,15 +466,16 @@ class ServableModel(keras.Model):
             signature: one of `signatures()`.
             **inputs: the raw inputs by name, batch first.
         """
-        asked = self.signatures()[signature]
         if getattr(self, "_answers", None) is None:
             self._answers = {}
         if signature not in self._answers:
-            function = tf.function(asked.function(xla=False), input_signature=[dict(asked.inputs)], autograph=False)
-            self._answers[signature] = function
-        return self._answers[signature](
-            {name: tf.convert_to_tensor(inputs[name], dtype=spec.dtype) for name, spec in asked.inputs.items()}
-        )
+            # Once, for their examples may take long to make.
+            asked = self.signatures()[signature]
+            specs = dict(asked.inputs)
+            function = tf.function(asked.function(xla=False), input_signature=[specs], autograph=False)
+            self._answers[signature] = function, specs
+        function, specs = self._answers[signature]
+        return function({name: tf.convert_to_tensor(inputs[name], dtype=spec.dtype) for name, spec in specs.items()})
 
 
 def examples_in(batch: Tensors) -> tf.Tensor:

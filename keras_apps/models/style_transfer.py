@@ -372,8 +372,10 @@ class StyleTransfer(ServableModel):
             [share * perceptual.statistics_loss(found[name], style[name]) for name, share in self.style_shares.items()]
         )
         variation = perceptual.total_variation(image / 255, masks(image))
+        # Without style the content is to stay as it is.
+        variation_weight = self.variation_weight * tf.minimum(weight, 1.0)
         return {
-            "loss": self.content_weight * content_loss + weight * style_loss + self.variation_weight * variation,
+            "loss": self.content_weight * content_loss + weight * style_loss + variation_weight * variation,
             "content_loss": content_loss,
             "style_loss": style_loss,
             "variation": variation,

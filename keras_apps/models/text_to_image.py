@@ -171,8 +171,18 @@ class TextToImage(AdversarialModel):
         """Batches with a sentence that is of `other` pictures beside the `words` of each, where there is one.
 
         Examples to validate by get their first caption, and always the same noise.
+
+        Raises:
+            UserError: where a picture would be told from no other, by which anything looks learned.
         """
+        if training and batch_size < 2:
+            raise UserError("batch_size must be at least 2, for pictures are told from each other; received 1")
         if not training:
+            if int(examples.cardinality()) == 1:
+                raise UserError(
+                    "one picture to validate by can be told from no other; give more, a larger --validation_fraction, "
+                    "or 0 for none"
+                )
 
             def drawn(index: tf.Tensor, example: Tensors) -> Tensors:
                 return example | {

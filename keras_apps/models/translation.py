@@ -30,6 +30,7 @@ logger = logging.getLogger(__name__)
 
 
 _AS_WIDE = ("dot", "scaled_dot")
+_TRIED_WORDS = 64
 
 
 @keras.saving.register_keras_serializable(package="keras_apps")
@@ -366,11 +367,15 @@ class Translator(ServableModel):
         return answers
 
     def _of_length(self, length: int) -> str:
-        """A text of as many tokens, the end token included: the commonest word over and over."""
+        """A text of as many tokens, the end token included: a common word that is one, over and over."""
         ids = np.arange(self.tokens.size, dtype=np.int32)
         pieces = [piece.decode() for piece in self.tokens.pieces(tf.constant(ids)).numpy()]
-        words = [piece[1:] for piece in pieces if piece.startswith("▁") and piece[1:].isalpha()]
-        return " ".join([words[0] if words else "a"] * (length - 1))
+        begun = [piece[1:] for piece in pieces if piece.startswith("▁") and piece != "▁"]
+        words = sorted([*begun, "a"], key=lambda word: not word.isalpha())[:_TRIED_WORDS]
+        # A piece that begins a word need not be one: signs above letters stand alone, and so may what follows them.
+        times = 8
+        tokens = self.tokens.tokenize(tf.constant([" ".join([word] * times) for word in words])).row_lengths().numpy()
+        return " ".join([words[np.argmin(tokens)]] * max((length - 1) * times // tokens.min(), 1))
 
     def _decode(self, inputs: Tensors) -> Tensors:
         text = inputs["text"]

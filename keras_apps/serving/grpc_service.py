@@ -96,9 +96,13 @@ class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         sizes = [dim.size for dim in tensor.tensor_shape.dim]
         if tensor.tensor_shape.unknown_rank or any(size < 0 for size in sizes):
             raise invalid(f"input {name!r} has no definite shape")
-        # One value may stand for a whole tensor, so a small message can ask for a huge one.
-        # A string's own size is 0 here; that of the pointer to it is what counts then.
-        if math.prod(sizes) * (tf.as_dtype(dtype).size or _POINTER_BYTES) > self._max_request_bytes:
+        # The last value stands for all that are not given, so a small message can ask for a huge tensor.
+        # A string's own size is 0 here; the pointer to it counts, and what it holds where it is repeated.
+        strings = tensor.string_val
+        repeated = len(strings[-1]) if len(strings) else 0
+        size = tf.as_dtype(dtype).size
+        missing = max(math.prod(sizes) - len(strings), 0)
+        if math.prod(sizes) * (size or _POINTER_BYTES) + missing * repeated > self._max_request_bytes:
             raise RequestError(
                 grpc.StatusCode.RESOURCE_EXHAUSTED, f"input {name!r} is larger than {self._max_request_bytes} bytes"
             )

@@ -82,6 +82,8 @@ def train(
         "compile": compile or {},
         "training": dataclasses.asdict(config),
         "init_from": str(init_from) if init_from else None,
+        # Rows more or less, and all parts are drawn anew.
+        "examples": splits.sizes,
     } | (settings or {})
     run = RunDirectory(run_dir)
     try:
@@ -172,11 +174,11 @@ def _begin(
     dtype = hardware.choose_precision(config.precision, model_class)
     if init_from is None:
         network = model_class(**{"seed": config.seed} | model, dtype=dtype)
-        network.adapt(splits.train)
+        network.adapt(splits.trained_on)
         return network
     parent = model_class.load(init_from)
-    network = model_class.from_config(parent.config_for(splits.train) | model | {"dtype": dtype})
-    network.adapt(splits.train)
+    network = model_class.from_config(parent.config_for(splits.trained_on) | model | {"dtype": dtype})
+    network.adapt(splits.trained_on)
     copied, total = network.inherit(parent)
     _say(run, f"{copied} of {total} weights come from {init_from}")
     return network
@@ -191,12 +193,17 @@ def _fit_phase(
     progress: checkpoints.Progress,
 ) -> ServableModel | None:
     """Returns the best model of the phase, as it was saved; None where it is of an epoch before this call."""
-    prepared = pipeline.prepare(network, splits.train)
+    prepared = pipeline.prepare(network, splits.trained_on)
     an_epoch = network.batches(prepared, config.batch_size, training=True)
     steps = pipeline.count_steps(an_epoch, config.steps_per_epoch)
     # Keras's last call of an epoch would take the batches that it has too many from the next.
     network.steps_per_execution = next(n for n in range(config.steps_per_execution, 0, -1) if steps % n == 0)
-    if network.steps_per_execution < config.steps_per_execution:
+    replicas = network.distribute_strategy.num_replicas_in_sync
+    if replicas > 1 and config.steps_per_execution > 1:
+        # Keras puts the steps into a loop, in which TensorFlow's collective operations find no input.
+        network.steps_per_execution = 1
+        _say(run, f"one step in one call, not {config.steps_per_execution}: {replicas} devices take no more at a time")
+    elif network.steps_per_execution < config.steps_per_execution:
         _say(
             run,
             f"{network.steps_per_execution} steps in one call, not {config.steps_per_execution}: "
@@ -246,10 +253,11 @@ def _fit_phase(
             )
     except (KeyboardInterrupt, UserError) as stop:
         if isinstance(stop, KeyboardInterrupt):
-            if not run.model_file.exists():
+            is_begun = any(int(each.iterations) for each in network.optimizers)
+            if is_begun and not run.model_file.exists():
                 with network.averaged_weights():
                     network.save_for_inference(run.model_file)
-            if phase == len(network.phases) - 1 and (phase == 0 or recorder.rows):
+            if is_begun and phase == len(network.phases) - 1 and (phase == 0 or recorder.rows):
                 stop.args = (str(run.model_file),)
         # Why it ended is what is to be said, even where the curves can't be written either.
         with contextlib.suppress(UserError):

@@ -211,6 +211,18 @@ def test_a_table_of_ones_own_from_training_to_fine_tuning(command, tiny_table, t
     for where in (run_dir, run_dir / "model.keras"):
         command("sentiment", "evaluate", "--model", where, "--data", named)
         assert read_json(run_dir / "metrics.json") == metrics | {"data": str(named)}
+    # Other parts of the same data would flatter it, or what is made of it.
+    again = ["train", "--run_dir", tmp_path / "again", "--init_from", run_dir, "--data", tiny_table]
+    result = command("sentiment", *again, status=2)
+    assert "was trained with --split_seed 7; by 0 the validation and test parts would hold" in result.stderr
+    rows = tiny_table.read_text()
+    tiny_table.write_text(f"{rows}a lovely new film,good\n")
+    result = command("sentiment", "evaluate", "--model", run_dir, status=2)
+    assert "the data have changed" in result.stderr
+    command("sentiment", "evaluate", "--model", run_dir, "--split", "all")
+    further = ["--run_dir", run_dir, "--data", tiny_table, "--split_seed", 7, "--epochs", 7, *flags]
+    assert "holds a run with " in command("sentiment", "train", *further, status=2).stderr
+    tiny_table.write_text(rows)
 
     other = tmp_path / "other.jsonl"
     other.write_text(
@@ -545,6 +557,11 @@ def test_texts_from_windows(tmp_path):
     (tmp_path / "fields.csv").write_text("text,label\none,pos,more\n")
     with pytest.raises(UserError, match=r"fields.csv:2: 3 fields where the header has 2; correct it"):
         list(inputs.texts(inputs.TextFlags(input=str(tmp_path / "fields.csv"))))
+    (tmp_path / "wide.txt").write_text("one\ntwo\n", encoding="utf-16")
+    with pytest.raises(UserError, match=r"wide.txt: the file is UTF-16; save it as UTF-8"):
+        list(inputs.texts(inputs.TextFlags(input=str(tmp_path / "wide.txt"))))
+    (tmp_path / "latin.txt").write_bytes("café\n".encode("latin-1"))
+    assert list(inputs.texts(inputs.TextFlags(input=str(tmp_path / "latin.txt")))) == ["caf\ufffd"]
     (tmp_path / "empty.txt").touch()
     with pytest.raises(UserError, match="empty.txt: the file is empty"):
         list(inputs.texts(inputs.TextFlags(input=str(tmp_path / "empty.txt"))))

@@ -57,6 +57,9 @@ def test_a_grid_of_contents_and_styles(command, run_dir, folder, tmp_path):
     message = command(*ask, *styles, "--share", 0.3, status=2).stderr
     assert message.startswith("error: there are 2 styles, but 1 times --share")
     assert "style 0 of the request is empty" in command(*ask, status=2).stdout
+    # The grid takes the place of no picture either.
+    again = [*ask, "--image", tmp_path / "grid.png", *styles]
+    assert "grid.png: the answer to" in command(*again, status=2).stderr
 
 
 def test_a_search_needs_no_training_but_for_its_encoder(command, folder, tmp_path):

@@ -4,7 +4,7 @@ import re
 import numpy as np
 import pytest
 
-from keras_apps.data.grouping import group, split, split_groups, tied
+from keras_apps.data.grouping import group, normalized, split, split_groups, tied
 
 PLAIN = re.findall(
     r"\w+",
@@ -19,6 +19,12 @@ def review(rng, *names):
     for name in names:
         words.insert(rng.randrange(1, len(words)), name)
     return " ".join(words) + "."
+
+
+def test_duplicates_are_those_of_the_same_words():
+    assert normalized("“Fine”, it's FINE_film!") == normalized("fine it's (fine) film") == "fine it s fine film"
+    for one, other in (("👍", "👎"), ("दिल", "दाल"), ("ดี", "ดู"), ("?!", "..."), ("5€", "5$"), ("café", "caf")):
+        assert normalized(one) != normalized(other) and normalized(one)
 
 
 @pytest.fixture(scope="module")
@@ -80,10 +86,13 @@ def test_topics_that_chain_do_not_make_one_group():
     assert 20 < sizes.max() <= 60
 
 
-@pytest.mark.parametrize("texts", [[], [""], ["", "?", "!"], ["a"], ["word " * 3] * 5])
-def test_degenerate_texts(texts):
-    groups = group(texts)
-    assert len(groups) == len(texts) and len(set(groups)) <= 1
+@pytest.mark.parametrize(
+    ("texts", "groups"),
+    [([], 0), ([""], 1), (["", " ", "?", "! ", "!"], 3), (["a"], 1), (["word " * 3] * 5, 1)],
+)
+def test_degenerate_texts(texts, groups):
+    found = group(texts)
+    assert len(found) == len(texts) and len(set(found)) == groups
 
 
 def test_the_split_keeps_groups_fractions_and_classes(films):

@@ -176,6 +176,13 @@ def test_what_cannot_be_loaded_says_so_in_one_line(tmp_path):
         assert "\n" not in str(caught.value)
 
 
+def test_a_column_that_is_no_class_is_not_taken_for_one(tmp_path):
+    path = tmp_path / "answers.csv"
+    path.write_text("text,target\n" + "".join(f"question {n},answer {n}\n" for n in range(101)))
+    with pytest.raises(UserError, match=r"answers.csv: 101 classes in 101 rows; name the class with --label_key"):
+        sentiment.load(path)
+
+
 def test_keys_choose_the_columns(tmp_path):
     (tmp_path / "a.csv").write_text("Summary,Stars\n" + "".join(f"words {i},{i % 3}\n" for i in range(30)))
     with pytest.raises(UserError, match="--text_key"):

@@ -82,11 +82,13 @@ def test_alphabets_of_characters(tmp_path, name):
 def test_invented_alphabets_are_trained_on_beside_those_of_a_folder(tmp_path, monkeypatch):
     path = write(tmp_path / "folder", files())
     splits = load(path, invented_alphabets=1, test_fraction=0, validation_fraction=0.25)
-    groups = [int(row["group"]) for row in splits.train.map(lambda row: {"group": row["group"]}).as_numpy_iterator()]
+    trained_on = splits.trained_on
+    groups = [int(row["group"]) for row in trained_on.map(lambda row: {"group": row["group"]}).as_numpy_iterator()]
     assert groups.count(GENERATED) == len(groups) - 27 >= 100
-    assert int(splits.train.cardinality()) == len(groups) and splits.test is None
-    assert max(int(row["group"]) for row in splits.validation.as_numpy_iterator()) < GENERATED
-    (last,) = splits.train.skip(len(groups) - 1).as_numpy_iterator()
+    assert int(trained_on.cardinality()) == len(groups) and splits.test is None
+    # They are part of no score.
+    assert max(int(row["group"]) for row in splits.split("all").as_numpy_iterator()) < GENERATED
+    (last,) = trained_on.skip(len(groups) - 1).as_numpy_iterator()
     assert last["image"].shape == (105, 105, 3) and last["label"] >= GENERATED
     # By default, 60 beside alphabets only.
     asked = []

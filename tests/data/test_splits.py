@@ -14,6 +14,16 @@ def test_split_by_name_and_all_in_order():
         splits.split("validation")
 
 
+def test_what_is_added_is_trained_on_and_in_no_part():
+    train, added = tf.data.Dataset.range(3), tf.data.Dataset.range(10, 12)
+    splits = Splits(train=train, validation=tf.data.Dataset.range(5, 6), added=added)
+    assert list(splits.trained_on.as_numpy_iterator()) == [0, 1, 2, 10, 11]
+    assert list(splits.split("train").as_numpy_iterator()) == [0, 1, 2]
+    assert list(splits.split("all").as_numpy_iterator()) == [0, 1, 2, 5]
+    assert splits.sizes == {"train": 3, "validation": 1}
+    assert list(Splits(train=train).trained_on.as_numpy_iterator()) == [0, 1, 2] and Splits().trained_on is None
+
+
 def test_what_is_made_of_a_part_is_not_tuned_but_runs_in_parallel():
     splits = Splits(train=tf.data.Dataset.range(40), validation=tf.data.Dataset.range(2))
     assert splits.test is None

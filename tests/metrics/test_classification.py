@@ -44,3 +44,13 @@ def test_confusion_matrix_is_drawn(tmp_path):
     draw_confusion_matrix(classification_report(PROBABILITIES, LABELS, ["neg", "pos"]), path)
     with Image.open(path) as picture:
         assert min(picture.size) > 200 and len(picture.getcolors(1 << 20)) > 20
+
+
+@pytest.mark.parametrize("names", [["under_$10_", "$10_$20", r"\frac"], [f"class {n}" for n in range(150)]])
+def test_confusion_matrix_of_names_like_formulae_and_of_many_classes(tmp_path, names):
+    path = tmp_path / "confusion.png"
+    draw_confusion_matrix(
+        {"confusion_matrix": np.eye(len(names), dtype=int), "class_names": names, "accuracy": 1.0}, path
+    )
+    with Image.open(path) as picture:
+        assert min(picture.size) > 200 and max(picture.size) < 2000

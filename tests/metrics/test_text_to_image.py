@@ -20,6 +20,8 @@ def test_precision_of_retrieval_is_that_of_brute_force():
     one = np.repeat(rng.normal(size=(1, 256)) / 16, 50, axis=0).astype(np.float32)
     looks = (rng.normal(size=(50, 256)) / 16).astype(np.float32)
     assert not r_precision(looks, one, texts + [f"other {index}" for index in range(20)]).any()
+    # What there is nothing to be told from is no hit.
+    assert not r_precision(twice, twice, ["a"] * 4).any()
     # Nor is the same sentence in another spelling.
     assert r_precision(twice, twice, ["A dog.", "a dog", "a cat", "a  Cat!"]).all()
     among = np.mean([r_precision(pictures, sentences, texts, ranked=2, seed=seed) for seed in range(40)])

@@ -205,6 +205,10 @@ def test_says_what_goes_wrong():
     [
         ({"regulariser": "r2"}, "regulariser must be one of none, weight_clipping, gradient_penalty, r1; received r2"),
         ({"updates": "both"}, "updates must be one of simultaneous, alternating; received both"),
+        (
+            {"regulariser": "weight_clipping"},
+            "regulariser_weight=10.0 is the limit of weight_clipping, which would clip",
+        ),
         ({"n_critic": 2}, "n_critic=2 needs updates=alternating"),
         ({"adversarial_loss": "hinge", "real_label": 0.9}, "hinge knows real and fake alone"),
         ({"flipped_labels": 0.6}, "flipped_labels must be at least 0 and below 0.5"),

@@ -301,6 +301,15 @@ def test_settings_that_make_no_sense_are_refused(settings, message):
         small(**settings)
 
 
+def test_a_picture_alone_is_told_from_nothing():
+    model = small()
+    prepared = tf.data.Dataset.from_tensors({"image": 0})
+    with pytest.raises(UserError, match="batch_size must be at least 2"):
+        model.batches(prepared, 1, training=True)
+    with pytest.raises(UserError, match="one picture to validate by can be told from no other; give more"):
+        model.batches(prepared, 4, training=False)
+
+
 # The app.
 
 

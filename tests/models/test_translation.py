@@ -166,6 +166,15 @@ def test_examples_for_warming_up_have_all_the_lengths():
         assert widths == model.lengths == [16, 32, 40]
 
 
+def test_examples_for_warming_up_are_read_where_words_are_none():
+    """Of numbers alone, whose pieces are no words, and of words whose signs are pieces by themselves."""
+    for texts in (["12 7 903", "903 7 12", "55 1 8"] * 40, ["हिन्दी में", "दिल में है"] * 60):
+        model = Translator(**SMALL | {"tokenizer": "subwords", "vocabulary_size": 330, "max_length": 40})
+        model.adapt(examples([(text, text) for text in texts]))
+        asked = [example["text"] for example in model.signatures()["serving_default"].examples]
+        assert [model._decode({"text": tf.constant([text])})["source"].shape[1] for text in asked] == model.lengths
+
+
 def test_batches_hold_as_many_tokens_whatever_the_length():
     model = made(max_length=64)
     pairs = [("dog " * (3 + n % 40), "Hund") for n in range(800)]

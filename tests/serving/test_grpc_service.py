@@ -139,6 +139,11 @@ CODE = grpc.StatusCode
             CODE.RESOURCE_EXHAUSTED,
             "larger than 200000 bytes",
         ),
+        (
+            predict_request(spec("echo"), text=tensor(types_pb2.DT_STRING, 64, string_val=[b"a" * 10_000])),
+            CODE.RESOURCE_EXHAUSTED,
+            "larger than 200000 bytes",
+        ),
         (predict_request(spec("echo"), text=["a" * 300_000]), CODE.RESOURCE_EXHAUSTED, "larger"),
     ],
 )

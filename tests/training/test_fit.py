@@ -446,11 +446,33 @@ def test_on_ctrl_c_a_model_of_the_last_phase_is_one_to_use(tmp_path, monkeypatch
     assert stopped.value.args == ((str(tmp_path / "model.keras"),) if phase == "second" else ())
 
 
+def test_ctrl_c_before_the_first_step_leaves_no_model(splits, tmp_path, monkeypatch):
+    """Of its weights there would be no average yet."""
+
+    def stop(self, batch):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(SentimentClassifier, "train_step", stop)
+    config = TrainingConfig(epochs=1, batch_size=8)
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        train(SentimentClassifier, splits, tmp_path, model=TINY, compile={"averaging": 0.9}, config=config)
+    assert stopped.value.args == () and not (tmp_path / "model.keras").exists()
+
+
+def test_weights_have_no_average_before_the_first_step(splits):
+    model = SentimentClassifier(**TINY)
+    model.adapt(splits.train)
+    model.compile(averaging=0.9)
+    before = np.array(model.head.kernel)
+    with model.averaged_weights():
+        np.testing.assert_array_equal(model.head.kernel, before)
+
+
 def train_twice_on_two_devices(run_dir):
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
     for epochs in (1, 2):
-        config = TrainingConfig(epochs=epochs, batch_size=16, distribute="mirrored")
+        config = TrainingConfig(epochs=epochs, batch_size=16, distribute="mirrored", steps_per_execution=2)
         train(SentimentClassifier, Splits(reviews(64)), run_dir, model=DROPPING, config=config)
 
 
@@ -458,4 +480,5 @@ def test_a_run_on_two_devices_goes_on(tmp_path):
     with concurrent.futures.ProcessPoolExecutor(1, warm_process.context()) as pool:
         pool.submit(train_twice_on_two_devices, tmp_path / "resumed").result(600)
     assert len((tmp_path / "resumed" / "history.csv").read_text().splitlines()) == 3
-    assert "going on from" in (tmp_path / "resumed" / "log.txt").read_text()
+    log = (tmp_path / "resumed" / "log.txt").read_text()
+    assert "going on from" in log and "one step in one call, not 2: 2 devices take no more at a time" in log
