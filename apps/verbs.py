@@ -182,7 +182,8 @@ def evaluate(app: App, options: argparse.Namespace) -> None:
         fractions = {"validation_fraction", "test_fraction"} & data.keys() - options.given
         data = data | dict.fromkeys(fractions, 0.0)
     splits = app.splits(data)
-    if data | {"data": own["data"]} == own and split != "all" and run.config_file.exists():
+    may_change = is_own and run.config_file.exists() and not _is_anywhere(own["data"])
+    if may_change and split != "all" and data | {"data": own["data"]} == own:
         _check_unchanged(where, run.read_settings().get("examples"), splits.sizes)
     examples = splits.split(split)
     metrics = app.measure(model, examples, options.evaluate.batch_size, options.measuring)

@@ -88,7 +88,7 @@ def made(tmp_path_factory):
             write(folder, "".join(f"{pair[side]}\n" for pair in pairs), f"multi30k/{part}.{language}")
     write(folder, "Two dogs play.\na red flower\n", "sentences.txt")
 
-    flowers = demo_flowers.generate(0)["train"][:12]
+    flowers = demo_flowers.generate(0)["train"][:24]
     captioned = {f"{n}.png": demo_flowers.draw(flower) for n, flower in enumerate(flowers)}
     captions = "image,caption\n" + "".join(f"{n}.png,{flower.captions[0]}\n" for n, flower in enumerate(flowers))
     for place in ("pictures", "mine", "other_pictures", "flickr8k/train.tar", "flickr8k/dev.tar", "flowers/train.tar"):

@@ -11,6 +11,11 @@ import tensorflow as tf
 from keras_apps.errors import check_number
 
 
+def steps_taken(optimizer: keras.optimizers.Optimizer) -> int:
+    """How often it has changed the weights; on several devices too, where its count is a variable on each."""
+    return int(keras.ops.convert_to_numpy(optimizer.iterations))
+
+
 def moving_average(momentum: float) -> dict[str, Any]:
     """Arguments by which any optimizer keeps a moving average of the weights; 0 for none.
 

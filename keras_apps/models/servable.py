@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from keras_apps.errors import UserError, brief, check_number
 from keras_apps.files import atomic_file, model_file
+from keras_apps.layers.optimizers import steps_taken
 from keras_apps.layers.recurrent import avoid_cudnn
 
 Tensors = dict[str, tf.Tensor]
@@ -316,7 +317,7 @@ class ServableModel(keras.Model):
             (variable, average)
             for optimizer in self.optimizers
             # Keras begins them at the first step.
-            if optimizer.use_ema and int(optimizer.iterations)
+            if optimizer.use_ema and steps_taken(optimizer)
             for variable, average in zip(
                 optimizer._trainable_variables, optimizer._model_variables_moving_average, strict=True
             )

@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from keras_apps.data.splits import Splits
 from keras_apps.errors import UserError
+from keras_apps.layers.optimizers import steps_taken
 from keras_apps.models.servable import ServableModel
 from keras_apps.training import checkpoint as checkpoints
 from keras_apps.training import hardware, pipeline
@@ -253,7 +254,7 @@ def _fit_phase(
             )
     except (KeyboardInterrupt, UserError) as stop:
         if isinstance(stop, KeyboardInterrupt):
-            is_begun = any(int(each.iterations) for each in network.optimizers)
+            is_begun = any(map(steps_taken, network.optimizers))
             if is_begun and not run.model_file.exists():
                 with network.averaged_weights():
                     network.save_for_inference(run.model_file)

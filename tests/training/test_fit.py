@@ -473,7 +473,8 @@ def train_twice_on_two_devices(run_dir):
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
     for epochs in (1, 2):
         config = TrainingConfig(epochs=epochs, batch_size=16, distribute="mirrored", steps_per_execution=2)
-        train(SentimentClassifier, Splits(reviews(64)), run_dir, model=DROPPING, config=config)
+        averaged = {"averaging": 0.9}
+        train(SentimentClassifier, Splits(reviews(64)), run_dir, model=DROPPING, compile=averaged, config=config)
 
 
 def test_a_run_on_two_devices_goes_on(tmp_path):
