@@ -179,13 +179,16 @@ class RunDirectory:
     def _check_same(
         self, old: dict[str, Any], new: dict[str, Any], may_change: Collection[tuple[str, str]] = _MAY_CHANGE
     ) -> None:
-        for section in sorted(old.keys() | new.keys()):
+        # Runs of before 2026-11-24 do not say how many examples they have.
+        unknown = {"examples"} - old.keys()
+        for section in sorted((old.keys() | new.keys()) - unknown):
             before, now = old.get(section), json.loads(json.dumps(new.get(section)))
             if not isinstance(before, dict) or not isinstance(now, dict):
                 before, now = {"": before}, {"": now}
             for key in sorted(before.keys() | now.keys()):
                 if before.get(key) != now.get(key) and (section, key) not in may_change:
+                    what = f"{key} examples" if section == "examples" else key or section
                     raise UserError(
-                        f"{self.path}: holds a run with {key or section} = {before.get(key)!r}, not {now.get(key)!r}; "
-                        "give the same flags to go on with it, or another --run_dir"
+                        f"{self.path}: holds a run with {what} = {before.get(key)!r}, not {now.get(key)!r}; "
+                        "give the same flags and data to go on with it, or another --run_dir"
                     )

@@ -459,6 +459,24 @@ def test_ctrl_c_before_the_first_step_leaves_no_model(splits, tmp_path, monkeypa
     assert stopped.value.args == () and not (tmp_path / "model.keras").exists()
 
 
+def test_a_run_goes_on_with_the_examples_that_it_began_with(splits, tmp_path):
+    """Of one from before their number was kept it is not known."""
+
+    def trained(examples, epochs):
+        config = TrainingConfig(epochs=epochs, batch_size=8)
+        train(SentimentClassifier, Splits(examples, splits.validation), tmp_path, model=TINY, config=config)
+
+    trained(splits.train, 1)
+    fewer = splits.train.take(8)
+    with pytest.raises(UserError, match=r"holds a run with train examples = \d+, not 8; give the same flags and data"):
+        trained(fewer, 2)
+    config = json.loads((tmp_path / "config.json").read_text())
+    del config["examples"]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    trained(splits.train, 2)
+    assert len((tmp_path / "history.csv").read_text().splitlines()) == 3
+
+
 def test_weights_have_no_average_before_the_first_step(splits):
     model = SentimentClassifier(**TINY)
     model.adapt(splits.train)
