@@ -343,7 +343,7 @@ def _without_folders(value: Any) -> Any:
 
 def _name_of(data: str) -> str:
     """Data by name only, there or not: parallel files are named by what they begin with."""
-    return data if _is_anywhere(data) else Path(os.path.abspath(data)).name
+    return data if _is_anywhere(data) else Path(data).name
 
 
 def _is_anywhere(data: str) -> bool:

@@ -66,22 +66,21 @@ def draw_confusion_matrix(report: dict[str, Any], path: Path) -> None:
     counts = np.asarray(report["confusion_matrix"])
     names = report["class_names"]
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    # Beyond that, numbers could not be read.
+    # Of more classes numbers could not be read.
     has_numbers = len(names) <= _NUMBERED
     size = 2.6 + 0.7 * min(len(names), _NUMBERED)
+    rotation = 0 if len(names) <= 4 else 45 if has_numbers else 90
+    font = {"parse_math": False, "fontsize": max(1, 10 * min(1, _NUMBERED / len(names)))}
     figure = Figure(figsize=(size, size), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     axes.imshow(shares, vmin=0, vmax=1, cmap="Blues")
-    font = {"parse_math": False} | ({} if has_numbers else {"fontsize": max(1, 10 * _NUMBERED / len(names))})
-    axes.set_xticks(range(len(names)), names, rotation=45 if has_numbers and len(names) > 4 else 0, **font)
-    if not has_numbers:
-        axes.tick_params(axis="x", rotation=90)
+    axes.set_xticks(range(len(names)), names, rotation=rotation, **font)
     axes.set_yticks(range(len(names)), names, **font)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
     axes.set_title(f"accuracy {report['accuracy']:.3f}")
-    for row, column in np.ndindex(counts.shape if has_numbers else (0, 0)):
+    for row, column in np.ndindex(counts.shape) if has_numbers else ():
         colour = "white" if shares[row, column] > 0.5 else "black"
         text = f"{counts[row, column]}\n{shares[row, column]:.1%}"
         axes.text(column, row, text, ha="center", va="center", color=colour)

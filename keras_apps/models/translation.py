@@ -356,7 +356,7 @@ class Translator(ServableModel):
     def signatures(self) -> dict[str, Signature]:
         """`serving_default`: the best translation; `n_best`: all of the beam; `explain`: the attention."""
         inputs = {"text": tf.TensorSpec([None], tf.string, name="text")}
-        examples = [{"text": self._of_length(length)} for length in self.lengths]
+        examples = [{"text": text} for text in self._of_all_lengths()]
 
         def signature(core: Any, encode: Any) -> Signature:
             return Signature(inputs, self._decode, core, encode, examples)
@@ -366,8 +366,8 @@ class Translator(ServableModel):
             answers["explain"] = signature(self._search_and_attend, self._explain)
         return answers
 
-    def _of_length(self, length: int) -> str:
-        """A text of as many tokens, the end token included: a common word that is one, over and over."""
+    def _of_all_lengths(self) -> list[str]:
+        """Texts of as many tokens, the end token included: a common word that is one, over and over."""
         ids = np.arange(self.tokens.size, dtype=np.int32)
         pieces = [piece.decode() for piece in self.tokens.pieces(tf.constant(ids)).numpy()]
         begun = [piece[1:] for piece in pieces if piece.startswith("▁") and piece != "▁"]
@@ -375,7 +375,8 @@ class Translator(ServableModel):
         # A piece that begins a word need not be one: signs above letters stand alone, and so may what follows them.
         times = 8
         tokens = self.tokens.tokenize(tf.constant([" ".join([word] * times) for word in words])).row_lengths().numpy()
-        return " ".join([words[np.argmin(tokens)]] * max((length - 1) * times // tokens.min(), 1))
+        word = words[np.argmin(tokens)]
+        return [" ".join([word] * max((length - 1) * times // tokens.min(), 1)) for length in self.lengths]
 
     def _decode(self, inputs: Tensors) -> Tensors:
         text = inputs["text"]

@@ -1,3 +1,4 @@
+import argparse
 import dataclasses
 import importlib
 import inspect
@@ -481,6 +482,15 @@ def test_what_a_model_was_trained_on_is_known_again(named, is_run, split_seed, e
     asked = {"data": named or "demo", "split_seed": 5}
     assert verbs._are_own(own, asked, named is not None, is_run) is expected
     assert verbs._are_own({"data": "demo"}, asked, named is not None, is_run) is (named is None)
+
+
+def test_the_folder_one_is_in_is_named_as_it_is_from_elsewhere(tmp_path, monkeypatch):
+    (tmp_path / "reviews" / "sub").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "reviews")
+    for given, kept in ((".", tmp_path / "reviews"), ("..", tmp_path), ("sub", "sub"), ("demo", "demo")):
+        flags = all_apps()["sentiment"].data_flags(data=given)
+        options = argparse.Namespace(data_flags=flags, splitting=runner.NoFlags())
+        assert verbs._data_settings(options)["data"] == str(kept)
 
 
 def test_what_a_run_was_trained_on_is_known_again_from_another_folder(tmp_path, monkeypatch):
