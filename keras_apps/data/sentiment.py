@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import tensorflow as tf
 
 from keras_apps.data import demo_reviews, grouping
@@ -155,10 +156,9 @@ def _load_tfds(name: str, text: Column, label: Column, fractions: dict[str, floa
             label_key = label.choose(list(examples.element_spec), where)
             feature = builder.info.features[label_key]
             _check_spec(examples.element_spec, text_key, label_key, where)
-            if _is_labelled(examples, label_key, feature):
+            examples = _labelled(examples, label_key, feature, f"{where}: {split}")
+            if examples is not None:
                 parts[split] = examples.map(functools.partial(_as_example, text_key, label_key, feature))
-            else:
-                logger.info("%s: the %s split has no labels and is left out", where, split)
     if "train" not in parts:
         raise UserError(f"{where}: it has no train split; its splits are: {', '.join(builder.info.splits)}")
     if "test" not in parts and "validation" in parts:
@@ -181,10 +181,21 @@ def _check_spec(spec: dict[str, tf.TensorSpec], text_key: str, label_key: str, w
             raise UserError(f"{where}: {key!r} holds no {flag[2:-4]} but {found}; name another with {flag}")
 
 
-def _is_labelled(examples: tf.data.Dataset, key: str, feature: tfds.features.FeatureConnector) -> bool:
-    """Tells whether labels are there at all: test splits that are kept secret have -1 throughout."""
-    first = next(examples.take(1).as_numpy_iterator(), None)
-    return first is None or not hasattr(feature, "num_classes") or first[key] >= 0
+def _labelled(
+    examples: tf.data.Dataset, key: str, feature: tfds.features.FeatureConnector, where: str
+) -> tf.data.Dataset | None:
+    """Leaves out what has no class, which is -1 there; None of test splits that are kept secret, with -1 throughout."""
+    if not hasattr(feature, "num_classes"):
+        return examples
+    labels = np.fromiter(examples.map(lambda row: row[key]).as_numpy_iterator(), np.int64)
+    count, lacking = int(np.sum(labels >= 0)), int(np.sum(labels < 0))
+    if not count:
+        logger.info("%s split: it has no labels and is left out", where)
+        return None
+    if lacking:
+        logger.warning("%s split: %d of %d examples have no label and are left out", where, lacking, len(labels))
+        examples = examples.filter(lambda row: row[key] >= 0).apply(tf.data.experimental.assert_cardinality(count))
+    return examples
 
 
 def _as_example(

@@ -60,7 +60,10 @@ class Decoded(NamedTuple):
 
 
 class _Sentences(NamedTuple):
-    """What the loop knows of each row; `produced` counts the end token, `state` is the step's own."""
+    """What the loop knows of each row; `produced` counts the end token, `state` is the step's own.
+
+    A row has `ended` by the end token, which is its `last` then, or at its limit.
+    """
 
     last: tf.Tensor
     tokens: tf.Tensor
@@ -78,6 +81,7 @@ def decode(
     start: int,
     end: int,
     max_length: int | tf.Tensor,
+    limits: tf.Tensor | None = None,
     beams: int = 1,
     length_penalty: float = 1.0,
     sampling: Sampling | None = None,
@@ -89,7 +93,8 @@ def decode(
     One beam without sampling is greedy search. With more, the beams with the best scores are kept at every step, where
     score = log-probability / length ** length_penalty, the end token counted (Wu 2016, https://arxiv.org/abs/1609.08144,
     in its plain form); a beam that has ended stays as it is and competes with the others. What has not ended at
-    `max_length` is returned as it is. Of a loop compiled by XLA, `max_length` and the number of rows must be static.
+    `max_length`, or its own limit, is returned as it is. Of a loop compiled by XLA, `max_length` and the number of rows
+    must be static.
 
     Args:
         step: of the last tokens `<int32>[rows]`, the position `<int32>[]` to be written (from 0), the state and the
@@ -101,6 +106,7 @@ def decode(
         start: the token before the first.
         end: the token after the last.
         max_length: the number of steps at most.
+        limits: the same of each sentence, `<int32>[batch]` of at least 1, where they differ.
         beams: how many hypotheses to keep, and to return.
         length_penalty: 0 ranks by the log-probability, 1 by its mean over the tokens.
         sampling: draw the tokens instead of searching for the best; for one beam. Log-probabilities are still the
@@ -118,6 +124,7 @@ def decode(
     rows = batch * beams
     max_length = tf.convert_to_tensor(max_length, tf.int32)
     constants = _repeat(constants, beams)
+    limits = max_length if limits is None else _repeat(limits, beams)
     first = _Sentences(
         last=tf.fill([rows], start),
         tokens=tf.zeros([rows, max_length], tf.int32),
@@ -151,16 +158,17 @@ def decode(
                 log_probabilities, gains, chosen, sentences, position, length_penalty
             )
             sentences = tf.nest.map_structure(lambda tensor: tf.gather(tensor, parents), sentences)
-        token = tf.where(sentences.ended, end, token)
-        here = (tf.range(max_length) == position) & (token != end)[:, None]
+        ended = sentences.ended
+        token = tf.where(ended, sentences.last, token)
+        here = (tf.range(max_length) == position) & (~ended & (token != end))[:, None]
         return (
             position + 1,
             log_probabilities,
             sentences._replace(
                 last=token,
                 tokens=tf.where(here, token[:, None], sentences.tokens),
-                produced=tf.where(sentences.ended, sentences.produced, position + 1),
-                ended=token == end,
+                produced=tf.where(ended, sentences.produced, position + 1),
+                ended=ended | (token == end) | (position + 1 == limits),
             ),
         )
 
@@ -175,7 +183,7 @@ def decode(
         unfinished, body, (tf.constant(0), tf.tile(alive, [batch, 1]), first)
     )
     possible = log_probabilities > IMPOSSIBLE
-    lengths = tf.reshape(sentences.produced - tf.cast(sentences.ended, tf.int32), [batch, beams])
+    lengths = tf.reshape(sentences.produced - tf.cast(sentences.last == end, tf.int32), [batch, beams])
     tokens = tf.reshape(sentences.tokens, [batch, beams, max_length])
     return Decoded(
         tokens=tf.where(possible[..., None], tokens, 0),
@@ -209,7 +217,7 @@ def _survivors(
         Log-probabilities `<float32>[batch, beams]`, tokens `<int32>[rows]`, and the rows they extend `<int32>[rows]`.
     """
     beams, best = log_probabilities.shape[1], gains.shape[1]
-    # A beam that has ended has one extension: the end token again (the caller writes it), at no cost.
+    # A beam that has ended has one extension: its last token again (the caller sees to it), at no cost.
     again = tf.constant([[0.0] + [IMPOSSIBLE] * (best - 1)])
     gains = tf.where(sentences.ended[:, None], again, gains)
     extended = tf.reshape(log_probabilities, [-1, 1]) + gains

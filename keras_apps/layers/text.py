@@ -125,9 +125,13 @@ def pad_to_lengths(ragged: tf.RaggedTensor, lengths: Sequence[int], at_least: in
     A few fixed lengths keep the shapes that XLA compiles few, without paying for the longest text at every request.
     """
     sizes = tf.concat([[tf.cast(at_least, tf.int64)], ragged.row_lengths()], axis=0)
-    longest = tf.cast(tf.reduce_max(sizes), tf.int32)
-    index = tf.reduce_sum(tf.cast(longest > tf.constant(lengths[:-1], tf.int32), tf.int32))
-    return to_length(ragged, tf.gather(tf.constant(lengths, tf.int32), index))
+    return to_length(ragged, length_that_holds(tf.cast(tf.reduce_max(sizes), tf.int32), lengths))
+
+
+def length_that_holds(sizes: tf.Tensor, lengths: Sequence[int]) -> tf.Tensor:
+    """The smallest of `lengths` that is not below each size, or the last of them, `<int32>` of the shape of `sizes`."""
+    index = tf.reduce_sum(tf.cast(sizes[..., None] > tf.constant(lengths[:-1], tf.int32), tf.int32), axis=-1)
+    return tf.gather(tf.constant(lengths, tf.int32), index)
 
 
 def to_length(ragged: tf.RaggedTensor, length: tf.Tensor) -> tf.Tensor:

@@ -18,7 +18,7 @@ from keras_apps.layers.recurrent import SequencePooling, recurrent_layer
 from keras_apps.layers.recurrent_decoder import RecurrentDecoder
 from keras_apps.layers.requests import check_each
 from keras_apps.layers.schedules import InverseSquareRoot
-from keras_apps.layers.text import pad_to_lengths
+from keras_apps.layers.text import length_that_holds, pad_to_lengths
 from keras_apps.layers.tokenizers import SpacedWordTokenizer, SubwordTokenizer, TokenizerKind
 from keras_apps.layers.transformer import TransformerDecoder, TransformerEncoderLayer
 from keras_apps.losses.sequence import token_cross_entropy
@@ -244,6 +244,8 @@ class Translator(ServableModel):
     def translate(self, source: tf.Tensor) -> Decoded:
         """`<int32>[batch, positions]`, the end token included -> the best hypotheses, best first."""
         limit = self._target_limit(tf.shape(source)[1])
+        # Whatever stands beside a text, it has the steps that it would have alone.
+        lengths = tf.reduce_sum(tf.cast(source != 0, tf.int32), axis=1)
         constants = self.read(source)
         return decode(
             self.decoder.step,
@@ -253,6 +255,7 @@ class Translator(ServableModel):
             start=self.tokens.start,
             end=self.tokens.end,
             max_length=limit,
+            limits=self._target_limit(length_that_holds(lengths, self.lengths)),
             beams=self.beams,
             length_penalty=self.length_penalty,
             banned=self.tokens.unproducible,

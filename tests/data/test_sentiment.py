@@ -223,6 +223,17 @@ def test_tfds_test_split_without_labels_gives_way_to_the_validation_split(store_
     assert [label for _, label in rows(splits.test)] == ["positive", "negative"]
 
 
+def test_tfds_examples_without_a_label_are_left_out(store_tfds, caplog):
+    import tensorflow_datasets as tfds
+
+    label = tfds.features.ClassLabel(names=["negative", "positive"])
+    store_tfds("tiny_gaps", *labelled(label, {"train": [0, -1, 1] * 20, "validation": [1, 0, -1], "test": [0, 1]}))
+    splits = sentiment.load("tfds:tiny_gaps")
+    assert sizes(splits) == [40, 2, 2] and list(splits.sizes.values()) == [40, 2, 2]
+    assert {label for _, label in rows(splits.train)} == {"negative", "positive"}
+    assert "train split: 20 of 60 examples have no label and are left out" in caplog.text
+
+
 @pytest.mark.parametrize(
     "dtype, values, names", [(tf.int64, [-1, 1], ["-1", "1"]), (tf.string, ["a", "b"], ["a", "b"])]
 )

@@ -174,6 +174,24 @@ def test_the_rest_of_the_batch_does_not_matter(beams):
             np.testing.assert_allclose(one[0], of_all[element], rtol=1e-5)
 
 
+@pytest.mark.parametrize("end_bias", [0.0, -20.0])
+@pytest.mark.parametrize("options", [{}, {"beams": 3}, {"beams": 3, "xla": True}, {"sampling": Sampling()}])
+def test_each_sentence_may_have_a_limit_of_its_own(options, end_bias):
+    chain = Chain(seed=6, batch=6, end_bias=end_bias)
+    limits = [1, 2, 3, 4, 2, 3]
+    if "sampling" in options:
+        options = options | {"uniform": tf.random.stateless_uniform([6, LENGTH], [0, 1])}
+    together = chain.decode(**options, limits=tf.constant(limits))
+    assert (together.lengths[:, 0] == limits).all() or not end_bias
+    for limit in range(1, 5):
+        alone = chain.decode(**options, max_length=limit)
+        for element in np.flatnonzero(np.array(limits) == limit):
+            np.testing.assert_array_equal(together.tokens[element, :, :limit], alone.tokens[element])
+            assert (together.tokens[element, :, limit:] == 0).all()
+            np.testing.assert_array_equal(together.lengths[element], alone.lengths[element])
+            np.testing.assert_allclose(together.scores[element], alone.scores[element], rtol=1e-5)
+
+
 @pytest.mark.parametrize("beams", [1, 3])
 def test_batch_and_length_may_be_unknown_and_logits_bfloat16(beams):
     chain = Chain(seed=7, batch=3)

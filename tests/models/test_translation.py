@@ -1,5 +1,6 @@
 import importlib
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -113,6 +114,16 @@ def test_a_batch_changes_no_answer(translator):
         alone = translator.serve(text=[text])
         assert alone["text"][0] == together["text"][index]
         np.testing.assert_allclose(alone["score"][0], together["score"][index], atol=1e-4)
+
+
+@pytest.mark.parametrize("architecture", ["rnn", "transformer"])
+def test_a_long_text_beside_gives_no_more_steps(architecture):
+    keras.utils.set_random_seed(0)
+    untrained = made(architecture=architecture)
+    alone = untrained.serve(text=["The dog sleeps."])["text"][0]
+    # Ends by its limit only, that of texts of up to 16 tokens.
+    assert len(alone.numpy().split()) == 32
+    assert untrained.serve(text=["The dog sleeps.", "The dog " * 9])["text"][0] == alone
 
 
 def test_the_beam_is_listed_best_first(translator):
