@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal
 
-from keras_apps.errors import UserError, check_range
+from keras_apps.errors import check_range
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,11 +29,8 @@ class TrainingConfig:
     distribute: Literal["none", "mirrored", "multi_worker"] = "none"
     """Gives each device a share of every batch: all GPUs of this machine (mirrored), or of all in TF_CONFIG."""
     steps_per_execution: int = 1
-    """Training steps in one call of the graph; fewer where that does not divide those of an epoch."""
+    """Training steps in one call; fewer where that does not divide those of an epoch, one on several devices."""
 
     def __post_init__(self):
         check_range(self, ("epochs", "batch_size", "steps_per_execution"), at_least=1)
         check_range(self, ("steps_per_epoch", "patience", "seed"), at_least=0)
-        if self.distribute == "multi_worker" and self.steps_per_execution > 1:
-            # Keras puts the steps into a loop, in which TensorFlow's collective operations find no input.
-            raise UserError("--distribute multi_worker takes one step at a time; leave --steps_per_execution at 1")

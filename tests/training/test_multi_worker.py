@@ -44,7 +44,7 @@ def learn(folder, distribute):
     train(SentimentClassifier, splits, f"{folder}/sentiment", model=STILL, compile={"learning_rate": 0.03}, config=config)  # fmt: skip
     pictures = np.random.default_rng(0).integers(0, 256, (2, 7, 16, 16, 3), np.uint8)
     pairs = tf.data.Dataset.from_tensor_slices({"input": pictures[0], "target": pictures[1]})
-    config = TrainingConfig(epochs=2, batch_size=4, precision="float32", distribute=distribute)
+    config = TrainingConfig(epochs=2, batch_size=4, precision="float32", distribute=distribute, steps_per_execution=2)
     train(Pix2Pix, Splits(pairs), f"{folder}/pix2pix", model={"height": 16, "width": 16, "filters": 2, "patch": 16}, compile={"averaging": 0.9}, config=config)  # fmt: skip
 
 
@@ -112,6 +112,7 @@ def test_two_processes_learn_what_one_does(runs, name):
 def test_the_chief_alone_writes(runs):
     log = (runs[0] / "sentiment" / "log.txt").read_text()
     assert log.count("going on from") == 1 and log.count("epoch 3:") == 1
+    assert "one step in one call, not 2: 2 devices" in (runs[0] / "pix2pix" / "log.txt").read_text()
     for name in ("sentiment", "pix2pix"):
         there, expected = ({path.name for path in (folder / name).iterdir()} for folder in runs)
         assert there == expected
@@ -191,11 +192,6 @@ def test_gpus_without_examples_do_without_cudnn(monkeypatch):
     assert not uses_cudnn(model)
     # Convolutions of a GPU take none.
     pipeline.check_shares(Pix2Pix(height=16, width=16, filters=2, patch=16), batches, training=True)
-
-
-def test_steps_in_one_call_are_refused():
-    with pytest.raises(UserError, match="--steps_per_execution at 1"):
-        TrainingConfig(distribute="multi_worker", steps_per_execution=2)
 
 
 def test_a_cluster_of_one_is_this_machine(monkeypatch):
