@@ -5,23 +5,19 @@ Importing this module imports no TensorFlow, and REST needs none; gRPC's stubs d
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import dataclasses
-import http.client
-import json
-import socket
-import time
 import urllib.parse
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
 
-from keras_apps.errors import RequestRefused, UserError, brief
+from keras_apps.errors import UserError
+from keras_apps.serving.client_errors import unreachable
+from keras_apps.serving.rest_client import Rest
 
 _DEFAULT_PORTS = {"rest": 8501, "grpc": 8500}
-_PIECE_BYTES = 2**20
 
 
 class Client:
@@ -44,7 +40,7 @@ class Client:
         endpoint = _Endpoint.parse(address, _DEFAULT_PORTS[protocol])
         self._where = f"{endpoint.host}:{endpoint.port}"
         if protocol == "rest":
-            self._transport = _Rest(endpoint, timeout)
+            self._transport = Rest(endpoint.host, endpoint.port, endpoint.path, endpoint.scheme == "https", timeout)
         else:
             from keras_apps.serving.grpc_client import Grpc
 
@@ -147,83 +143,6 @@ class _Endpoint:
             raise UserError(f"malformed server address {address!r}: {error}; write it like localhost:8501") from None
 
 
-class _Rest:
-    """The REST API, over the standard library."""
-
-    def __init__(self, endpoint: _Endpoint, timeout: float) -> None:
-        self._endpoint = endpoint
-        self._timeout = timeout
-
-    def predict(
-        self, model: str, inputs: Mapping[str, Any], signature: str, version: int | None, infos: Mapping[str, Any]
-    ) -> dict[str, list]:
-        columns = {name: _to_json(name, value) for name, value in inputs.items()}
-        answer = self._ask(model, version, ":predict", {"signature_name": signature, "inputs": columns})
-        outputs = answer["outputs"]
-        if len(infos["outputs"]) == 1:
-            outputs = {next(iter(infos["outputs"])): outputs}
-        return {name: _from_json(value) for name, value in outputs.items()}
-
-    def status(self, model: str) -> dict[str, Any]:
-        return self._ask(model, None, "")
-
-    def metadata(self, model: str, version: int | None) -> dict[str, Any]:
-        return self._ask(model, version, "/metadata")["metadata"]["signature_def"]
-
-    def _ask(self, model: str, version: int | None, what: str, body: Any = None) -> dict[str, Any]:
-        path = f"{self._endpoint.path}/v1/models/{urllib.parse.quote(model, safe='')}"
-        path += what if version is None else f"/versions/{version}{what}"
-        where = f"{self._endpoint.host}:{self._endpoint.port}"
-        kind = http.client.HTTPSConnection if self._endpoint.scheme == "https" else http.client.HTTPConnection
-        connection = kind(self._endpoint.host, self._endpoint.port, timeout=self._timeout)
-        deadline = time.monotonic() + self._timeout
-        try:
-            if body is None:
-                connection.request("GET", path)
-            else:
-                connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
-            # The response may take it from the connection.
-            sock = connection.sock
-            sock.settimeout(_until(deadline))
-            response = connection.getresponse()
-            status, answer = response.status, _read(response, sock, deadline).decode("utf-8", "replace")
-        except TimeoutError:
-            raise timed_out(where, self._timeout) from None
-        except (OSError, UnicodeError) as error:  # a name that can't be one of a computer's is a UnicodeError
-            raise unreachable(where, brief(error)) from None
-        except http.client.HTTPException as error:
-            raise unreachable(where, f"no HTTP there ({type(error).__name__}); is it the gRPC port?") from None
-        finally:
-            connection.close()
-        try:
-            document = json.loads(answer)
-        except (ValueError, RecursionError):
-            raise unreachable(where, f"no JSON in its answer (HTTP {status}); is it another server?") from None
-        if status != http.client.OK:
-            reason = document.get("error", answer) if isinstance(document, dict) else answer
-            raise refused(where, model, f"HTTP {status}", str(reason), bad_request=status == http.client.BAD_REQUEST)
-        return document
-
-
-def _read(response: http.client.HTTPResponse, sock: socket.socket, deadline: float) -> bytes:
-    """The body; a socket by itself allows each of its pieces the whole time."""
-    pieces = []
-    while not response.isclosed():
-        sock.settimeout(_until(deadline))
-        piece = response.read1(_PIECE_BYTES)
-        if not piece:
-            break
-        pieces.append(piece)
-    return b"".join(pieces)
-
-
-def _until(deadline: float) -> float:
-    seconds = deadline - time.monotonic()
-    if seconds <= 0:
-        raise TimeoutError
-    return seconds
-
-
 @contextlib.contextmanager
 def _understanding(where: str) -> Iterator[None]:
     """Refuses, in one line, an answer that has not the form of TensorFlow Serving's."""
@@ -234,38 +153,3 @@ def _understanding(where: str) -> Iterator[None]:
     except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
         kind = type(error).__name__
         raise unreachable(where, f"its answer isn't TensorFlow Serving's ({kind}); is it another server?") from error
-
-
-def unreachable(where: str, reason: str) -> UserError:
-    """No server answers."""
-    return UserError(f"no model server at {where}: {reason}; start one with `serve`, or give another address")
-
-
-def timed_out(where: str, seconds: float) -> UserError:
-    """The server is there but slow."""
-    return UserError(f"{where} did not answer within {seconds:g} seconds; send less at once, or allow it more time")
-
-
-def refused(where: str, model: str, status: str, reason: str, *, bad_request: bool) -> UserError:
-    """The server says no, and why; `bad_request` where it is these inputs that it can't take."""
-    kind = RequestRefused if bad_request else UserError
-    return kind(f"{where} refused the request for model {model!r} ({status}): {' '.join(reason.split())}")
-
-
-def _to_json(name: str, value: Any) -> Any:
-    """Any nesting of lists, tuples and arrays of str, bytes, numbers and booleans."""
-    if isinstance(value, np.ndarray | np.generic):
-        value = value.tolist()
-    if isinstance(value, list | tuple):
-        return [_to_json(name, item) for item in value]
-    if isinstance(value, bytes):
-        return {"b64": base64.b64encode(value).decode("ascii")}
-    if isinstance(value, str | bool | int | float):
-        return value
-    raise UserError(f"input {name!r} holds a {type(value).__name__}; send text, bytes, numbers or booleans")
-
-
-def _from_json(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_from_json(item) for item in value]
-    return base64.b64decode(value["b64"]) if isinstance(value, dict) else value

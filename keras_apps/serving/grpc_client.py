@@ -21,7 +21,7 @@ from tensorflow_serving.apis import (
 )
 
 from keras_apps.errors import UserError
-from keras_apps.serving.client import refused, timed_out, unreachable
+from keras_apps.serving.client_errors import refused, timed_out, unreachable
 from keras_apps.serving.json_tensor import shortest_floats
 from keras_apps.serving.messages import SIGNATURE_DEF, signature_map
 
