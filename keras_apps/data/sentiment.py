@@ -187,15 +187,16 @@ def _labelled(
     """Leaves out what has no class, which is -1 there; None of test splits that are kept secret, with -1 throughout."""
     if not hasattr(feature, "num_classes"):
         return examples
-    labels = np.fromiter(examples.map(lambda row: row[key]).as_numpy_iterator(), np.int64)
-    count, lacking = int(np.sum(labels >= 0)), int(np.sum(labels < 0))
-    if not count:
+    has_label = np.fromiter(examples.map(lambda row: row[key] >= 0).as_numpy_iterator(), bool)
+    if not has_label.any():
         logger.info("%s split: it has no labels and is left out", where)
         return None
-    if lacking:
-        logger.warning("%s split: %d of %d examples have no label and are left out", where, lacking, len(labels))
-        examples = examples.filter(lambda row: row[key] >= 0).apply(tf.data.experimental.assert_cardinality(count))
-    return examples
+    if has_label.all():
+        return examples
+    lacking = np.sum(~has_label)
+    logger.warning("%s split: %d of %d examples have no label and are left out", where, lacking, len(has_label))
+    labelled = examples.filter(lambda row: row[key] >= 0)
+    return labelled.apply(tf.data.experimental.assert_cardinality(np.sum(has_label)))
 
 
 def _as_example(
